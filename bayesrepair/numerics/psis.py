@@ -1,0 +1,64 @@
+"""Pareto-smoothed importance weights (Vehtari et al. 2024, JMLR 25(72), arXiv:1507.02646)."""
+
+from __future__ import annotations
+
+import numpy as np
+from arviz_stats.base import array_stats
+from scipy.special import logsumexp
+
+
+def smooth(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, float]:
+    """Smooth the largest importance ratios and normalise.
+
+    Parameters
+    ----------
+    log_ratio : array, shape (S,)
+        Log importance *ratios*, up to a constant. ArviZ's ``psislw`` takes a log-likelihood and negates it, so it
+        is handed the negative.
+    r_eff : float
+        Relative efficiency of the draws.
+
+    Returns
+    -------
+    log_weights : array, shape (S,)
+        Log weights whose exponentials sum to one.
+    khat : float
+        Pareto k̂; −inf for constant ratios, +inf when a ratio is not finite upwards or too few draws form a tail.
+
+    Examples
+    --------
+    >>> log_w, khat = smooth(np.zeros(4))
+    >>> np.exp(log_w), khat
+    (array([0.25, 0.25, 0.25, 0.25]), -inf)
+    """
+    log_ratio = np.asarray(log_ratio, dtype=float)
+    if np.isnan(log_ratio).any() or np.isposinf(log_ratio).any():
+        raise FloatingPointError("log importance ratios hold nan or +inf")
+    shifted = log_ratio - log_ratio.max()
+    if np.ptp(shifted) < 1e-12:
+        return np.full(len(shifted), -np.log(len(shifted))), -np.inf
+    log_w, khat = array_stats.psislw(-shifted, r_eff=r_eff)
+    log_w = np.asarray(log_w, dtype=float)
+    return log_w - logsumexp(log_w), float(khat) if np.isfinite(khat) else np.inf
+
+
+def khat_threshold(size: int) -> float:
+    """Largest k̂ at which smoothed weights of ``size`` draws can be trusted: ``min(1 − 1/log10 S, .7)``.
+
+    Examples
+    --------
+    >>> round(khat_threshold(4000), 3), round(khat_threshold(100), 3)
+    (0.7, 0.5)
+    """
+    return min(1 - 1 / np.log10(size), 0.7)
+
+
+def effective_sample_size(weights: np.ndarray) -> float:
+    """``1 / Σ w²`` of weights that sum to one (Kish).
+
+    Examples
+    --------
+    >>> effective_sample_size(np.array([0.5, 0.5, 0.0]))
+    2.0
+    """
+    return float(1 / np.square(weights).sum())
