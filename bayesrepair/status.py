@@ -65,6 +65,10 @@ class DataError(BayesRepairError, ValueError):
     """The rows, labels or columns handed in cannot be used as they are."""
 
 
+class MissingDataError(DataError):
+    """A public data set is neither on this machine nor to be had; the message names file and checksum."""
+
+
 class EditError(BayesRepairError, ValueError):
     """The edit asked for is not defined: a row deleted twice, an empty result, a non-finite density."""
 
