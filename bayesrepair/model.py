@@ -43,6 +43,8 @@ class Model(Protocol):
     n_params: int
     names: tuple[str, ...]
     outcome: Outcome
+    dims: Mapping[str, tuple[str, ...]]
+    coords: Mapping[str, np.ndarray]
 
     def log_prior(self, theta: np.ndarray) -> np.ndarray:
         """Log prior density in the unconstrained space, log-Jacobian and potentials included: (S, P) → (S,)."""

@@ -13,6 +13,32 @@ from bayesrepair.numerics.psis import effective_sample_size, smooth
 from bayesrepair.status import DataError
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How a set of draws came about, and what its sampler had to say.
+
+    Parameters
+    ----------
+    chains, draws, tune : int
+        Chains, draws a chain, tuning steps a chain.
+    divergences : int
+    rhat_max, ess_min : float
+        Worst r̂ and smallest bulk effective sample size over all parameters.
+    seconds : float
+        Wall time of the sampling; nan where unknown.
+    sampler : str
+    """
+
+    chains: int
+    draws: int
+    tune: int
+    divergences: int
+    rhat_max: float
+    ess_min: float
+    seconds: float
+    sampler: str
+
+
 @dataclass(frozen=True, eq=False)
 class Draws:
     """Draws in the unconstrained space, with importance weights where an edit left them.
@@ -27,12 +53,15 @@ class Draws:
         Chain of each draw.
     r_eff : float
         Relative efficiency of the draws (ESS / S) used by PSIS.
+    sampling : Sampling, optional
+        How the draws came about; None where no sampler was involved.
     """
 
     theta: np.ndarray
     log_weights: np.ndarray
     chain: np.ndarray
     r_eff: float = 1.0
+    sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
         theta = np.asarray(self.theta, dtype=float)

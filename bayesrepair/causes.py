@@ -1,0 +1,276 @@
+"""Causes: the training rows ranked by how much they work against the failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.edit import EDITORS, Editor, Info, edit
+from bayesrepair.failures import Failures
+from bayesrepair.fit import Factor, Fit
+from bayesrepair.group_causes import GroupCauses, group_causes
+from bayesrepair.numerics.blocks import row_blocks
+from bayesrepair.numerics.loo import loo_log_score
+from bayesrepair.numerics.scoring import Scored, Side, batches, rank_summary
+from bayesrepair.posterior import Draws
+from bayesrepair.predictive import given_outcome
+from bayesrepair.progress import row_progress
+from bayesrepair.rows import Rows
+from bayesrepair.scores import SCORES, BlockScore
+from bayesrepair.scores.insertion import InsertionScore
+from bayesrepair.set_score import SetScore, set_score
+from bayesrepair.status import DataError, MethodError
+
+FAILURE_GROUPS = 24  # beyond it, failures share a place in the bootstrap
+
+
+@dataclass(frozen=True, eq=False)
+class Causes:
+    """Training rows ranked by cause score; **a positive score works against the failures**.
+
+    Parameters
+    ----------
+    fit : Fit
+    failures : Rows
+        The failures that scored the rows.
+    scores : DataFrame
+        One line a training row, sorted by ``score`` descending, ties by row.
+    scored : Scored
+        The scores with the parts of their errors, in the order of ``rows``.
+    rows : Rows
+        The training rows that were scored.
+    method : str
+    top_size : int
+        The K of ``prob_top``.
+    after : Draws
+        The posterior given D and F, for joint scores (weights on the draws of D where nothing was moved).
+    info : Info, optional
+        How the failures were inserted; None for scores that are no edits.
+    """
+
+    fit: Fit
+    failures: Rows
+    scores: pd.DataFrame
+    scored: Scored
+    rows: Rows
+    method: str
+    top_size: int
+    after: Draws
+    info: Info | None
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def frame(self) -> pd.DataFrame:
+        """``score``, ``mcse``, ``prob_top``, ``rank_low``, ``rank_high``, ``given``, ``surprise``, then the table's own."""
+        return self.scores.copy()
+
+    def top(self, k: int | None = None) -> pd.DataFrame:
+        """The ``k`` rows that work hardest against the failures (default: the K of ``prob_top``)."""
+        k = self.top_size if k is None else k
+        if not 0 <= k <= len(self):
+            raise DataError(f"k between 0 and {len(self)}", f"{k}")
+        return self.scores.head(k)
+
+    def by(self, column: str | pd.Series) -> GroupCauses:
+        """Scores of groups of rows: which annotator, site or batch.
+
+        Parameters
+        ----------
+        column : str or Series
+            A column of the fit's table, or group labels indexed by row id.
+
+        Raises
+        ------
+        DataError
+            If there is no such column, or a row has no label.
+        """
+        return group_causes(self, self._labels(column))
+
+    def joint(self, rows: Iterable | pd.DataFrame) -> SetScore:
+        """Exact score of deleting a set of rows together (Tanno et al. 2022, eq. 4).
+
+        ``log p(F|D∖C) − log p(F|D) = log E_{D+F}[1/p(C|θ)] − log E_D[1/p(C|θ)]``; positive: deleting C helps the
+        failures. Row scores add up to it only to first order.
+        """
+        ids = rows.index if isinstance(rows, pd.DataFrame) else rows
+        return set_score(self.fit, self.rows.take(ids), self.failures, self.after)
+
+    def _labels(self, column: str | pd.Series) -> pd.Series:
+        if isinstance(column, pd.Series):
+            labels = column.reindex(self.rows.index)
+        else:
+            table = self.fit.table
+            if table is None or column not in table.columns:
+                known = "no table" if table is None else ", ".join(map(repr, table.columns))
+                raise DataError(
+                    f"a column of the fit's table named {column!r}", known, "Pass a Series of labels by row id instead."
+                )
+            labels = table[column].reindex(self.rows.index)
+        if labels.isna().any():
+            raise DataError("a group for each row", f"{int(labels.isna().sum())} rows without one", "Fill them in.")
+        return labels
+
+    def plot(self, k: int = 20, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """The top ``k`` scores with their Monte Carlo errors (right, positive: harmful); returns the axes."""
+        from bayesrepair.reporting.plots import plot_causes
+
+        return plot_causes(self, k, ax=ax, figsize=figsize)
+
+    def _head(self) -> str:
+        return (
+            f"{len(self)} training rows ranked by cause score ({self.method}) against {len(self.failures)} failures; "
+            "a positive score works against the failures"
+        )
+
+    def __repr__(self) -> str:
+        return f"{self._head()}\n{self.scores.head(10).to_string(float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        body = self.scores.head(10).to_html(escape=True, float_format="{:.4g}".format)
+        return f"<p>{self._head()}</p>{body}"
+
+
+def find_causes(
+    fit: Fit,
+    failures: Failures | Any,
+    *,
+    method: str | Editor = "covariance",
+    top: int = 20,
+    block: int | None = None,
+    progressbar: bool = True,
+    random_seed: int | np.random.Generator | None = 0,
+) -> Causes:
+    """Rank the training rows by how much they work against the failures.
+
+    ``score_i = E_D[log p_i] − E_{D+F}[log p_i]`` in nats, **positive = harmful to the failures** (Tanno et al. 2022,
+    eq. 6-7, arXiv:2207.04806), or its first-order limit ``−Cov_D(log p_i, log p_F)``.
+
+    Parameters
+    ----------
+    fit : Fit
+    failures : Failures, Rows or data
+        The failures F. Of a `Failures` only the failing rows are used.
+    method : str or Editor
+        ``"covariance"`` (first order; never collapses), ``"single"`` (the sum over failures inserted one by one), or
+        any editor that can insert F: ``"weights"``, ``"transport"``, ``"retrain"``, ``"auto"``.
+    top : int
+        K of ``prob_top = P(rank ≤ K)``.
+    block : int, optional
+        Rows in a block; the result does not depend on it.
+    progressbar : bool
+    random_seed : int or Generator, optional
+        For the insertion, and for the replicates behind ``prob_top`` and the rank intervals.
+
+    Returns
+    -------
+    Causes
+        ``mcse`` is the Monte Carlo error alone; ``prob_top`` and the 90 % rank intervals also cover which failures
+        happened to be seen (Bayesian bootstrap over F). ``surprise`` is minus the PSIS-LOO log score.
+
+    Raises
+    ------
+    DataError
+        If there are no failures, or they lack the outcome.
+    MethodError
+        If the method is unknown.
+    """
+    rows = failures.rows if isinstance(failures, Failures) else fit.as_rows(failures)
+    _refuse_failures(fit, rows)
+    rng = np.random.default_rng(random_seed)
+    train = fit.rows.at(np.flatnonzero(fit.row_weights > 0))
+    group = np.arange(len(rows)) % FAILURE_GROUPS
+    score, after, info = _block_score(fit, rows, group, method, rng)
+    scored, surprise = _stream(fit, train, score, block, progressbar)
+    prob_top, low, high = rank_summary(scored, top=top, rng=rng, replicates=_replicates(len(train)))
+    columns = {
+        "score": scored.score,
+        "mcse": scored.mcse,
+        "prob_top": prob_top,
+        "rank_low": low,
+        "rank_high": high,
+        "given": given_outcome(fit, train),
+        "surprise": surprise,
+    }
+    frame = _with_table(pd.DataFrame(columns, index=train.index), fit.table)
+    name = method if isinstance(method, str) else type(method).__name__
+    return Causes(fit, rows, frame, scored, train, name, min(top, len(train)), after, info)
+
+
+def _replicates(count: int) -> int:
+    """Replicates of all ranks: 400, fewer where ranks of so many rows would fill the memory."""
+    return int(np.clip(40_000_000 // max(count, 1), 40, 400))
+
+
+def _refuse_failures(fit: Fit, rows: Rows) -> None:
+    if not len(rows):
+        raise DataError("at least one failure", "none", "Nothing to explain: the fit gets every held-out row right.")
+    if fit.model.outcome.name not in rows.values:
+        raise DataError(f"the outcome {fit.model.outcome.name!r} of each failure", "failures without it")
+
+
+def _block_score(
+    fit: Fit, rows: Rows, group: np.ndarray, method: str | Editor, rng: np.random.Generator
+) -> tuple[BlockScore, Draws, Info | None]:
+    draws = fit.draws
+    side = Side(draws.theta, draws.weights, batches(draws.chain))
+    if isinstance(method, str) and method in SCORES:
+        failures = failure_log_lik(fit, draws.theta, rows)
+        after = Draws(draws.theta, draws.log_weights + failures.sum(axis=1), draws.chain, draws.r_eff)
+        return SCORES[method](side, failures, group, draws.r_eff), after, None
+    if isinstance(method, str) and method not in EDITORS:
+        known = ", ".join(map(repr, [*SCORES, *EDITORS]))
+        raise MethodError(f"one of {known}", repr(method), "Pass one of these names.")
+    edited = edit(fit, Factor(rows, 1.0), method=method, random_seed=rng)
+    after = edited.after.draws
+    afterwards = Side(after.theta, after.weights, batches(after.chain))
+    groups = np.zeros((int(group.max()) + 1, len(after)))
+    np.add.at(groups, group, failure_log_lik(fit, after.theta, rows).T)
+    paired = not edited.info.exact and np.array_equal(after.chain, draws.chain)
+    return InsertionScore(side, afterwards, groups.T, paired=paired), after, edited.info
+
+
+def failure_log_lik(fit: Fit, theta: np.ndarray, rows: Rows) -> np.ndarray:
+    """Log-likelihood of each failure at each draw, shape (S, F); failures are few."""
+    return np.concatenate([fit.model.log_lik(theta, part) for _, part in row_blocks(rows, len(theta))], axis=1)
+
+
+def _stream(
+    fit: Fit, train: Rows, score: BlockScore, block: int | None, progressbar: bool
+) -> tuple[Scored, np.ndarray]:
+    """Scores and surprise of all training rows, block by block; nothing of size draws × rows outlives a block."""
+    draws = fit.draws
+    log_w = np.log(np.maximum(draws.weights, np.finfo(float).tiny))
+    parts, surprise = [], []
+    with row_progress("Scoring training rows", len(train), shown=progressbar) as progress:
+        for _, rows in row_blocks(train, len(draws), size=block):
+            held: dict[int, np.ndarray] = {}
+
+            def log_lik(theta: np.ndarray, where: slice, rows: Rows = rows, held: dict = held) -> np.ndarray:
+                if id(theta) not in held:
+                    held[id(theta)] = fit.model.log_lik(theta, rows)
+                return held[id(theta)]
+
+            part = score(log_lik, slice(0, len(rows)))
+            parts.append(Scored(part.score, part.batch.astype(np.float32), part.group.astype(np.float32)))
+            loo, _ = loo_log_score(log_lik(draws.theta, slice(0, len(rows))), log_w, r_eff=draws.r_eff)
+            surprise.append(-loo)
+            progress(len(rows))
+    joined = (np.concatenate([getattr(p, name) for p in parts]) for name in ("score", "batch", "group"))
+    return Scored(*joined), np.concatenate(surprise)
+
+
+def _with_table(frame: pd.DataFrame, table: pd.DataFrame | None) -> pd.DataFrame:
+    """Sorted by score, the table's own columns behind; one that shares a name is marked as the table's."""
+    if table is not None:
+        own = table.reindex(frame.index).rename(columns=lambda c: f"{c} (table)" if c in frame.columns else c)
+        frame = pd.concat([frame, own], axis=1)
+    order = np.argsort(-frame["score"].to_numpy(), kind="stable")
+    if not frame.index.is_monotonic_increasing:
+        by_row = np.argsort(pd.Index(frame.index).map(str).to_numpy(), kind="stable")
+        order = by_row[np.argsort(-frame["score"].to_numpy()[by_row], kind="stable")]
+    return frame.iloc[order]

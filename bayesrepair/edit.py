@@ -1,0 +1,294 @@
+"""An edit of a posterior: the only entry point, with every check that all editors share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.check import Check, independent_check
+from bayesrepair.fit import Change, Factor, Fit
+from bayesrepair.numerics.psis import khat_threshold
+from bayesrepair.posterior import Draws, Gaussian, Point, Posterior
+from bayesrepair.status import EditError, MethodError, Status
+
+SMALLEST_ESS = 200.0  # below this, an expectation is off by more than .07 posterior sd for Monte Carlo reasons alone
+LARGEST_RHAT = 1.05
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One rung that was tried: how it did, what it cost, and what became of it."""
+
+    rung: str
+    khat: float
+    ess: float
+    log_lik_evals: int
+    seconds: float
+    status: Status
+
+    def as_dict(self) -> dict[str, Any]:
+        """The attempt as a flat record."""
+        return {
+            "rung": self.rung,
+            "khat": self.khat,
+            "ess": self.ess,
+            "log_lik_evals": self.log_lik_evals,
+            "seconds": self.seconds,
+            "status": self.status.level,
+            "message": str(self.status),
+        }
+
+
+@dataclass(frozen=True)
+class Info:
+    """How an edit was made and how far to trust it.
+
+    Parameters
+    ----------
+    rung : str
+        The editor that served.
+    khat : float
+        Pareto k̂ of the weights; −inf where there are none.
+    ess : float
+        Effective sample size of what came out.
+    log_lik_evals : int
+        Evaluations of the likelihood of one row at one draw (a gradient counts as three).
+    seconds : float
+        Wall time.
+    status : Status, optional
+        Filled in by `edit` where the editor leaves it open.
+    attempts : tuple of Attempt
+        Every rung tried, in order.
+    check : Check, optional
+        The check that does not reuse the weights.
+    exact : bool
+        Whether the posterior is drawn (or computed) directly rather than approximated.
+    details : mapping
+        What the editor has to add, such as the map it chose.
+    """
+
+    rung: str
+    khat: float = -np.inf
+    ess: float = np.nan
+    log_lik_evals: int = 0
+    seconds: float = 0.0
+    status: Status | None = None
+    attempts: tuple[Attempt, ...] = ()
+    check: Check | None = None
+    exact: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def frame(self) -> pd.DataFrame:
+        """One line for each rung that was tried, in order."""
+        return pd.DataFrame([attempt.as_dict() for attempt in self.attempts])
+
+
+class Editor(Protocol):
+    """A frozen dataclass of hyper-parameters that maps a change to a new posterior."""
+
+    accepts: ClassVar[tuple[type, ...]]
+    """Representations of the posterior it can edit."""
+    needs: ClassVar[tuple[type, ...]]
+    """Protocols the model must satisfy."""
+    directions: ClassVar[frozenset[str]]
+    """Which of ``insert`` and ``delete`` it can do."""
+
+    def __call__(self, change: Change, rng: np.random.Generator) -> tuple[Posterior, Info]:
+        """Return the edited posterior and how it was made."""
+        ...
+
+
+EDITORS: dict[str, Callable[[], Editor]] = {}
+"""Editors by name; `bayesrepair.editors` fills it, one line each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """The result of an edit: the fit before, the fit after, and how far to trust the step.
+
+    Parameters
+    ----------
+    before, after : Fit
+    factors : tuple of Factor
+        What was multiplied in.
+    info : Info
+    """
+
+    before: Fit
+    after: Fit
+    factors: tuple[Factor, ...]
+    info: Info
+
+    @property
+    def status(self) -> Status:
+        """ok, checked or unreliable, with the reason and the remedy."""
+        assert self.info.status is not None  # `edit` never leaves it open
+        return self.info.status
+
+
+def edit(
+    fit: Fit,
+    factor: Factor | Sequence[Factor],
+    *,
+    method: str | Editor = "auto",
+    random_seed: int | np.random.Generator | None = None,
+) -> Edited:
+    """Multiply powers of some rows' likelihoods into a fitted posterior.
+
+    ``p(θ | D, edit) ∝ p(θ | D) · Π_r p(row_r | θ)^power_r``.
+
+    Parameters
+    ----------
+    fit : Fit
+    factor : Factor or sequence of Factor
+        Several factors make one edit: a relabelling is a deletion and an insertion.
+    method : str or Editor
+        A name of `EDITORS`, or an editor with its own settings. ``"auto"`` climbs the ladder.
+    random_seed : int or Generator, optional
+
+    Returns
+    -------
+    Edited
+
+    Raises
+    ------
+    EditError
+        If a net weight falls below zero or the result is not finite.
+    MethodError
+        If the method is unknown, or does not apply to this model and posterior.
+
+    Examples
+    --------
+    >>> from bayesrepair.oracles import NormalNormal
+    >>> oracle = NormalNormal(prior_mean=0.0, prior_sd=1.0, noise_sd=1.0)
+    >>> rows = oracle.rows({"y": np.array([1.0, 2.0, 9.0])})
+    >>> fit = Fit(oracle, rows, oracle.posterior(rows))
+    >>> edited = edit(fit, Factor(rows.take([2]), -1.0), method="conjugate")
+    >>> edited.after.posterior.mean  # (1 + 2) / (1 + 2 rows)
+    array([1.])
+    """
+    factors = (factor,) if isinstance(factor, Factor) else tuple(factor)
+    editor = _resolve(method)
+    change = fit.change(*factors)
+    if not len(change.factor.rows):
+        return _identity(fit, factors)
+    _refuse_inapplicable(editor, change)
+    rng = np.random.default_rng(random_seed)
+    started = time.perf_counter()
+    posterior, info = editor(change, rng)
+    _refuse_nonfinite(posterior, info.rung)
+    if info.status is None:
+        info = judged(change, posterior, info, rng)
+    info = replace(info, seconds=time.perf_counter() - started)
+    return Edited(fit, fit.edited(posterior, factors, drawn=info.exact), factors, info)
+
+
+def judged(change: Change, posterior: Posterior, info: Info, rng: np.random.Generator) -> Info:
+    """Fill in the status: the weights' own diagnostics, and the check that does not reuse them."""
+    if info.exact:
+        status = _status_of_exact(posterior, info)
+        return replace(info, status=status, attempts=(*info.attempts, _attempt(info, status)))
+    check = None
+    if isinstance(posterior, Draws):
+        check = independent_check(change, posterior, rng=rng)
+        info = replace(info, check=check, log_lik_evals=info.log_lik_evals + check.log_lik_evals)
+    status = _status_of_approximation(posterior, info, check)
+    return replace(info, status=status, attempts=(*info.attempts, _attempt(info, status)))
+
+
+def _attempt(info: Info, status: Status) -> Attempt:
+    return Attempt(info.rung, info.khat, info.ess, info.log_lik_evals, info.seconds, status)
+
+
+def _status_of_exact(posterior: Posterior, info: Info) -> Status:
+    sampling = posterior.sampling if isinstance(posterior, Draws) else None
+    if sampling is None:
+        return Status("ok", f"{info.rung} is exact here")
+    if sampling.rhat_max > LARGEST_RHAT or sampling.divergences:
+        return Status(
+            "unreliable",
+            f"{info.rung}: r-hat up to {sampling.rhat_max:.3f}, {sampling.divergences} divergences",
+            "Refit with more tuning or a higher target_accept.",
+        )
+    return Status("ok", f"{info.rung}: drawn afresh, r-hat at most {sampling.rhat_max:.3f}")
+
+
+def _status_of_approximation(posterior: Posterior, info: Info, check: Check | None) -> Status:
+    if not isinstance(posterior, Draws):
+        return Status(
+            "unreliable", f"{info.rung} gives a {type(posterior).__name__}, unchecked", "Verify against a refit."
+        )
+    threshold = khat_threshold(len(posterior))
+    weights = f"k-hat {info.khat:.2f} (good up to {threshold:.2f}), ESS {info.ess:.0f}"
+    good_weights = info.khat <= threshold and info.ess >= min(SMALLEST_ESS, len(posterior) / 4)
+    if check is None or check.passed is None:
+        why = "no independent check is possible" if check is None else check.message
+        level = "checked" if good_weights else "unreliable"
+        return Status(level, f"{weights}; {why}", "Verify against a refit.")  # type: ignore[arg-type]
+    if not check.passed:
+        return Status("unreliable", f"{weights}; {check.message}", "Use method='retrain'.")
+    if good_weights and not check.doubts:
+        return Status("ok", f"{weights}; {check.message}")
+    doubt = check.doubts or "the weights are poor"
+    return Status("checked", f"{weights}; {check.message}, but {doubt}", "Verify against a refit.")
+
+
+def _resolve(method: str | Editor) -> Editor:
+    if not isinstance(method, str):
+        return method
+    if method not in EDITORS:
+        raise MethodError(f"one of {', '.join(map(repr, EDITORS))}", repr(method), "Pass one of these names.")
+    return EDITORS[method]()
+
+
+def _identity(fit: Fit, factors: tuple[Factor, ...]) -> Edited:
+    """Nothing changes: the posterior of the fit (of its source, where the edits cancel) comes back as it is."""
+    source = fit.sampled
+    posterior = source.posterior if fit.change(*factors).factor.rows.row.size == 0 else fit.posterior
+    size = float(len(posterior)) if isinstance(posterior, Draws) else np.nan
+    status = Status("ok", "nothing to change")
+    info = Info("identity", ess=size, status=status, exact=True)
+    return Edited(fit, fit.edited(posterior, factors, drawn=False), factors, info)
+
+
+def _refuse_inapplicable(editor: Editor, change: Change) -> None:
+    name = type(editor).__name__
+    if not isinstance(change.posterior, editor.accepts):
+        wanted = " or ".join(kind.__name__ for kind in editor.accepts)
+        raise MethodError(
+            f"a posterior of the kind {wanted} for {name}",
+            f"a {type(change.posterior).__name__}",
+            "Choose another method.",
+        )
+    for protocol in editor.needs:
+        if not isinstance(change.model, protocol):
+            why = getattr(change.model, "lacks", {}).get(protocol.__name__, "the model does not offer it")
+            raise MethodError(f"a {protocol.__name__} model for {name}", why, "Use method='weights' or 'retrain'.")
+    power = change.factor.powers
+    for direction, used in (("insert", (power > 0).any()), ("delete", (power < 0).any())):
+        if used and direction not in editor.directions:
+            raise MethodError(f"an editor that can {direction}", name, "Choose another method.")
+
+
+def _refuse_nonfinite(posterior: Posterior, rung: str) -> None:
+    parts: dict[str, np.ndarray] = {}
+    if isinstance(posterior, Draws):
+        parts = {"draws": posterior.theta}
+        if not (posterior.log_weights < np.inf).all() or not np.isfinite(posterior.log_weights).any():
+            parts["weights"] = np.array([np.nan])
+    elif isinstance(posterior, Gaussian):
+        parts = {"mean": posterior.mean, "precision": posterior.precision}
+    elif isinstance(posterior, Point):
+        parts = {"parameters": posterior.theta}
+    bad = [name for name, value in parts.items() if not np.isfinite(value).all()]
+    if bad:
+        raise EditError(
+            f"finite {' and '.join(bad)} from {rung}",
+            "nan or infinity",
+            "Some row is impossible under the model (an observed value outside its support?).",
+        )

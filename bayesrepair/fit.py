@@ -1,0 +1,253 @@
+"""A fitted model, a power on some of its rows, and the change that both make to a posterior."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.model import Model
+from bayesrepair.posterior import Draws, Posterior
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError, EditError, MethodError
+
+_ROUNDING = 1e-9  # sums of powers closer to zero than this are zero
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """Rows and the power with which their likelihood multiplies a posterior.
+
+    ``p(θ | D, edit) ∝ p(θ | D) · Π_r p(row_r | θ)^power_r``: the sign of an edit lives here and nowhere else.
+
+    Parameters
+    ----------
+    rows : Rows
+    power : float or array, shape (N,)
+        −1 deletes, +1 inserts, between −1 and 0 weakens; any real number re-weights.
+
+    Examples
+    --------
+    >>> rows = Rows({"y": np.array([1.0, 2.0])}, np.array([10, 11]))
+    >>> Factor(rows, -1.0).powers
+    array([-1., -1.])
+    """
+
+    rows: Rows
+    power: float | np.ndarray
+
+    def __post_init__(self) -> None:
+        power = np.asarray(self.power, dtype=float)
+        if power.ndim > 1 or (power.ndim == 1 and len(power) != len(self.rows)):
+            raise EditError(f"one power, or one for each of {len(self.rows)} rows", f"shape {power.shape}")
+        if not np.isfinite(power).all():
+            raise EditError("finite powers", "nan or infinity among them")
+
+    @property
+    def powers(self) -> np.ndarray:
+        """One power a row, shape (N,)."""
+        return np.broadcast_to(np.asarray(self.power, dtype=float), (len(self.rows),))
+
+    @property
+    def inverse(self) -> Factor:
+        """The factor that undoes this one."""
+        return Factor(self.rows, -np.asarray(self.power, dtype=float))
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A model, the rows it was trained on, and its posterior; an edited posterior is again a fit.
+
+    Parameters
+    ----------
+    model : Model
+    rows : Rows
+        The training rows D.
+    posterior : Posterior
+        The posterior after all ``edits``.
+    edits : tuple of Factor
+        Everything that was multiplied into the posterior since the training on D.
+    source : Fit, optional
+        The fit whose posterior was drawn directly; None where that is this one. Every further edit starts from
+        there with summed powers, so that a sequence accumulates no error.
+    table : DataFrame, optional
+        The user's own columns, indexed like ``rows``: shown beside results, never modelled from here.
+    """
+
+    model: Model
+    rows: Rows
+    posterior: Posterior
+    edits: tuple[Factor, ...] = ()
+    source: Fit | None = None
+    table: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if self.table is not None and not self.table.index.equals(self.rows.index):
+            raise DataError(
+                f"a table indexed by the {len(self.rows)} row ids",
+                f"{len(self.table)} rows with another index",
+                "Set the table's index to the ids of the rows.",
+            )
+
+    @property
+    def sampled(self) -> Fit:
+        """The fit whose posterior was drawn directly."""
+        return self if self.source is None else self.source
+
+    @property
+    def draws(self) -> Draws:
+        """The posterior as draws.
+
+        Raises
+        ------
+        MethodError
+            If the posterior is represented otherwise.
+        """
+        if not isinstance(self.posterior, Draws):
+            raise MethodError(
+                "a posterior represented by draws",
+                f"a {type(self.posterior).__name__}",
+                "Sample the model, or draw from the Gaussian.",
+            )
+        return self.posterior
+
+    @property
+    def row_weights(self) -> np.ndarray:
+        """Net weight of each training row: one plus its powers, shape (N,)."""
+        return self.net()[1][: len(self.rows)]
+
+    def net(self, *factors: Factor) -> tuple[Rows, np.ndarray]:
+        """All rows that ever took part, and their net weights after further ``factors``.
+
+        Returns
+        -------
+        rows : Rows
+            The training rows, then each other row (new, or with another outcome), with positions as ids.
+        weight : array, shape (N',)
+
+        Raises
+        ------
+        EditError
+            If a weight falls below zero.
+        """
+        rows, weights = _net_weights(self.rows, [*self.edits, *factors])
+        return rows, weights[-1]
+
+    def change(self, *factors: Factor) -> Change:
+        """What the factors do, seen from the fit that was drawn directly.
+
+        Raises
+        ------
+        EditError
+            If a row's net weight falls below zero: it was deleted twice, or never was in the data.
+        """
+        source = self.sampled
+        rows, weights = _net_weights(self.rows, [*self.edits, *factors])
+        before = weights[len(source.edits)]
+        return Change(self.model, source.posterior, rows, before, weights[-1])
+
+    def edited(self, posterior: Posterior, factors: Sequence[Factor], *, drawn: bool) -> Fit:
+        """The fit after an edit; ``drawn`` where the posterior no longer leans on earlier draws."""
+        after = replace(self, posterior=posterior, edits=(*self.edits, *factors), source=None)
+        return after if drawn else replace(after, source=self.sampled)
+
+    def as_rows(self, data: Any) -> Rows:
+        """Rows of the model from `Rows` or from the user's own data."""
+        return data if isinstance(data, Rows) else self.model.rows(data)
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What an editor is handed: a posterior, and each row's weight before and after.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : Posterior
+        Of ``log_prior + Σ before · log_lik``.
+    rows : Rows
+        Training rows and every other row that takes part; ids are positions.
+    before, after : array, shape (N,)
+        Net weights; never negative.
+    """
+
+    model: Model
+    posterior: Posterior
+    rows: Rows
+    before: np.ndarray
+    after: np.ndarray
+
+    @cached_property
+    def factor(self) -> Factor:
+        """The rows whose weight changes, and by how much."""
+        power = self.after - self.before
+        where = np.flatnonzero(power)
+        return Factor(self.rows.at(where), power[where])
+
+    @property
+    def retained(self) -> tuple[Rows, np.ndarray]:
+        """Rows with positive weight after the edit, and those weights."""
+        where = np.flatnonzero(self.after)
+        return self.rows.at(where), self.after[where]
+
+
+def _net_weights(base: Rows, factors: Sequence[Factor]) -> tuple[Rows, list[np.ndarray]]:
+    """Rows that take part, and their weights after 0, 1, 2, … factors."""
+    extra: list[Rows] = []
+    known: defaultdict[Any, list[int]] = defaultdict(list)  # positions among the extra rows, by id
+    powers = []
+    for factor in factors:
+        at, power = _locate(base, extra, known, factor)
+        powers.append((at, power))
+    rows = base.stacked(*extra) if extra else Rows(base.values, np.arange(len(base)))
+    weight = np.concatenate([np.ones(len(base)), np.zeros(len(extra))])
+    weights = [weight]
+    ids = np.concatenate([base.row.astype(object), *(part.row.astype(object) for part in extra)])
+    for at, power in powers:
+        weight = weight.copy()
+        np.add.at(weight, at, power)
+        weight[np.abs(weight) < _ROUNDING] = 0.0
+        weights.append(weight)
+    _refuse_negative(weights[-1], ids)
+    return rows, weights
+
+
+def _locate(
+    base: Rows, extra: list[Rows], known: defaultdict[Any, list[int]], factor: Factor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the factor's rows; rows seen for the first time are appended to ``extra``.
+
+    A record is its id *and* its content: a relabelled row keeps its id, and a held-out table may number its rows
+    from zero as the training table did.
+    """
+    rows = factor.rows
+    at = np.asarray(base.index.get_indexer(rows.index), dtype=int)
+    found = np.flatnonzero(at >= 0)
+    at[found[~base.same_content(at[found], rows, found)]] = -1
+    for i in np.flatnonzero(at < 0):
+        single = rows.at(np.array([i]))
+        key = rows.index[i]
+        zero = np.array([0])
+        match = [k for k in known[key] if extra[k].same_content(zero, single, zero)[0]]
+        if not match:
+            match = [len(extra)]
+            known[key].append(len(extra))
+            extra.append(single)
+        at[i] = len(base) + match[0]
+    return at, factor.powers
+
+
+def _refuse_negative(weight: np.ndarray, ids: np.ndarray) -> None:
+    negative = np.flatnonzero(weight < 0)
+    if len(negative):
+        some = ", ".join(repr(i) for i in ids[negative[:3]])
+        raise EditError(
+            "a net weight of at least 0 for each row",
+            f"{weight[negative].min():g} for {len(negative)} rows, such as {some}",
+            "A row was deleted twice, was never in the data, or differs from the training row of that id.",
+        )

@@ -1,0 +1,92 @@
+"""Cause scores of groups of rows: which annotator, site or batch works against the failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.set_score import set_score
+
+if TYPE_CHECKING:
+    from bayesrepair.causes import Causes
+
+REPLICATES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class GroupCauses:
+    """Groups of training rows ranked by the sum of their cause scores; positive: harmful to the failures.
+
+    Parameters
+    ----------
+    groups : DataFrame
+        Indexed by group, sorted by ``sum`` descending: ``sum`` (nats), ``mcse``, ``low`` and ``high`` (90 % interval
+        over draws *and* over which failures were seen), ``mean`` a row, ``rows``, ``prob_first``, ``joint`` (exact
+        score of deleting the group), ``joint_khat``.
+    column : str
+    """
+
+    groups: pd.DataFrame
+    column: str
+
+    def frame(self) -> pd.DataFrame:
+        """One line a group, most harmful first."""
+        return self.groups.copy()
+
+    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """Sums with their 90 % intervals (right, positive: harmful); returns the axes."""
+        from bayesrepair.reporting.plots import plot_groups
+
+        return plot_groups(self, ax=ax, figsize=figsize)
+
+    def __repr__(self) -> str:
+        head = f"cause scores by {self.column}; a positive sum works against the failures (sums favour big groups)"
+        return f"{head}\n{self.groups.to_string(float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        body = self.groups.to_html(escape=True, float_format="{:.4g}".format)
+        return f"<p>Cause scores by group; a positive sum works against the failures.</p>{body}"
+
+
+def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
+    """Sum the scores of the rows of each group, with the errors of the sums.
+
+    Parameters
+    ----------
+    causes : Causes
+    labels : Series
+        Group of each scored row, indexed by row id, without gaps.
+
+    Returns
+    -------
+    GroupCauses
+    """
+    codes, names = pd.factorize(labels, sort=True)
+    summed = causes.scored.summed(codes, len(names))
+    replicates = np.array(list(summed.replicates(np.random.default_rng(0), REPLICATES)))
+    low, high = np.quantile(replicates, [0.05, 0.95], axis=0)
+    first = np.bincount(replicates.argmax(axis=1), minlength=len(names)) / REPLICATES
+    size = np.bincount(codes, minlength=len(names))
+    joint = [
+        set_score(causes.fit, causes.rows.at(np.flatnonzero(codes == g)), causes.failures, causes.after)
+        for g in range(len(names))
+    ]
+    frame = pd.DataFrame(
+        {
+            "sum": summed.score,
+            "mcse": summed.mcse,
+            "low": low,
+            "high": high,
+            "mean": summed.score / size,
+            "rows": size,
+            "prob_first": first,
+            "joint": [s.score for s in joint],
+            "joint_khat": [s.khat for s in joint],
+        },
+        index=pd.Index(names, name=labels.name or "group"),
+    )
+    order = np.argsort(-summed.score, kind="stable")
+    return GroupCauses(frame.iloc[order], str(labels.name or "group"))

@@ -1,0 +1,154 @@
+"""Row scores that are linear in the pointwise log-likelihood, with their errors, in one pass over the rows.
+
+Every score is a difference of weighted means of ``log p_i``: ``Σ_s a_s l_si`` with coefficients that sum to zero. The
+block ``L`` (draws × rows) is multiplied once from the left by a small matrix ``A`` and then dropped. ``A`` holds the
+coefficients themselves, the same coefficients restricted to each of B batches of draws (blocks within chains), and one
+row for each group of failures. The batch rows give the Monte Carlo error, the group rows say how the score leans on
+the failures that happened to be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+BATCHES = 24
+
+
+def batches(chain: np.ndarray, count: int = BATCHES) -> np.ndarray:
+    """Batch of each draw: consecutive blocks within chains, about ``count`` in all, shape (S,).
+
+    Examples
+    --------
+    >>> batches(np.repeat([0, 1], 4), count=4)
+    array([0, 0, 1, 1, 2, 2, 3, 3])
+    """
+    label = np.empty(len(chain), dtype=int)
+    chains = np.unique(chain)
+    each = max(1, round(count / len(chains)))
+    start = 0
+    for one in chains:
+        where = np.flatnonzero(chain == one)
+        used = min(each, len(where))
+        label[where] = start + (np.arange(len(where)) * used) // len(where)
+        start += used
+    return label
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One posterior as seen by a score: draws, normalised weights, batches.
+
+    Parameters
+    ----------
+    theta : array, shape (S, P)
+    weight : array, shape (S,)
+        Sum to one.
+    batch : array, shape (S,)
+    """
+
+    theta: np.ndarray
+    weight: np.ndarray
+    batch: np.ndarray
+
+    def batch_rows(self, coefficient: np.ndarray) -> np.ndarray:
+        """The coefficients restricted to each batch, shape (B, S)."""
+        rows = np.zeros((int(self.batch.max()) + 1, len(self.batch)))
+        rows[self.batch, np.arange(len(self.batch))] = coefficient
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of rows with the parts their errors are made of.
+
+    Parameters
+    ----------
+    score : array, shape (N,)
+        Nats; positive works against the failures.
+    batch : array, shape (N, B)
+        Influence of each batch of draws on the score; their squares add up to the Monte Carlo variance.
+    group : array, shape (N, G)
+        First-order share of each group of failures in the score.
+    """
+
+    score: np.ndarray
+    batch: np.ndarray
+    group: np.ndarray
+
+    @property
+    def mcse(self) -> np.ndarray:
+        """Monte Carlo standard error, ``√(B/(B−1) Σ_b influence_b²)``, shape (N,)."""
+        return batch_error(self.batch)
+
+    def summed(self, membership: np.ndarray, count: int) -> Scored:
+        """Scores of groups of rows: sums over the rows with each label 0 … count−1."""
+
+        def add(values: np.ndarray) -> np.ndarray:
+            out = np.zeros((count, *values.shape[1:]))
+            np.add.at(out, membership, values)
+            return out
+
+        return Scored(add(self.score), add(self.batch.astype(float)), add(self.group.astype(float)))
+
+    def replicates(self, rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+        """Scores under other draws and other failures, each of shape (N,).
+
+        Monte Carlo error by a Gaussian multiplier on the batches; failures by the Bayesian bootstrap (Rubin 1981).
+        """
+        B, G = self.batch.shape[1], self.group.shape[1]
+        scale = np.sqrt(B / (B - 1))
+        for _ in range(count):
+            noise = scale * rng.standard_normal(B)
+            share = rng.dirichlet(np.ones(G)) * G - 1
+            yield self.score + self.batch @ noise + self.group @ share
+
+
+def batch_error(batch: np.ndarray) -> np.ndarray:
+    """Standard error of a sum of batch influences, shape (N, B) → (N,)."""
+    B = batch.shape[1]
+    return np.sqrt(B / (B - 1) * np.square(batch.astype(float)).sum(axis=1))
+
+
+LogLik = Callable[[np.ndarray, slice], np.ndarray]
+"""``(theta (S, P), rows) → (S, n)``: the pointwise log-likelihood of a block of rows."""
+
+
+def batch_influence(product: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean, and the influence of each batch on it."""
+    count = len(A) - 1
+    mean, by_batch = product[0], product[1 : 1 + count]
+    return mean, by_batch - np.outer(A[1:].sum(axis=1), mean)
+
+
+def ranks(score: np.ndarray) -> np.ndarray:
+    """Rank of each score, the highest first, ties by position; shape (N,), from one.
+
+    Examples
+    --------
+    >>> ranks(np.array([0.1, 0.9, 0.1]))
+    array([2, 1, 3])
+    """
+    order = np.argsort(-score, kind="stable")
+    out = np.empty(len(score), dtype=np.int64)
+    out[order] = np.arange(1, len(score) + 1)
+    return out
+
+
+def rank_summary(
+    scored: Scored, *, top: int, rng: np.random.Generator, replicates: int = 400
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """P(rank ≤ top) and a central 90 % interval of the rank of each row.
+
+    Returns
+    -------
+    prob_top, rank_low, rank_high : array, shape (N,)
+    """
+    seen = np.empty((replicates, len(scored.score)), dtype=np.int32)
+    for k, replicate in enumerate(scored.replicates(rng, replicates)):
+        seen[k] = ranks(replicate)
+    prob_top = (seen <= top).mean(axis=0)
+    low, high = np.quantile(seen, [0.05, 0.95], axis=0, method="closest_observation", overwrite_input=True)
+    return prob_top, low.astype(int), high.astype(int)

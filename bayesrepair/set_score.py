@@ -1,0 +1,82 @@
+"""The exact score of a set of rows: what deleting them together does for the failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesrepair.fit import Fit
+from bayesrepair.numerics.blocks import row_blocks
+from bayesrepair.numerics.psis import khat_threshold, smooth
+from bayesrepair.numerics.scoring import batch_error, batches
+from bayesrepair.posterior import Draws
+from bayesrepair.rows import Rows
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """``log p(F|D∖C) − log p(F|D)`` of a set C; positive: deleting C helps the failures.
+
+    Parameters
+    ----------
+    score, mcse : float
+        Nats.
+    khat : float
+        The larger Pareto k̂ of the two weightings behind it.
+    size : int
+        Rows in C.
+    reliable : bool
+        Whether k̂ is small enough for the number of draws.
+    """
+
+    score: float
+    mcse: float
+    khat: float
+    size: int
+    reliable: bool
+
+
+def set_score(fit: Fit, rows: Rows, failures: Rows, after: Draws) -> SetScore:
+    """``log E_{D+F}[1/p(C|θ)] − log E_D[1/p(C|θ)]`` (Tanno et al. 2022, eq. 4, arXiv:2207.04806).
+
+    Parameters
+    ----------
+    fit : Fit
+        Given D.
+    rows : Rows
+        The set C.
+    failures : Rows
+        F.
+    after : Draws
+        Given D and F.
+
+    Returns
+    -------
+    SetScore
+    """
+    before = fit.draws
+    low, low_mcse, low_khat = _log_mean_reciprocal(fit, before, rows)
+    high, high_mcse, high_khat = _log_mean_reciprocal(fit, after, rows)
+    khat = max(low_khat, high_khat)
+    mcse = float(np.hypot(low_mcse, high_mcse))
+    return SetScore(high - low, mcse, khat, len(rows), bool(khat <= khat_threshold(len(before))))
+
+
+def _log_mean_reciprocal(fit: Fit, draws: Draws, rows: Rows) -> tuple[float, float, float]:
+    """``log E[1/p(C|θ)]``, its error (delta method over batches), and k̂ of the weights it leans on."""
+    total = np.zeros(len(draws))
+    for _, block in row_blocks(rows, len(draws)):
+        total += fit.model.log_lik(draws.theta, block).sum(axis=1)
+    base, _ = smooth(draws.log_weights, r_eff=draws.r_eff)
+    joint, khat = smooth(draws.log_weights - total, r_eff=draws.r_eff)
+    # Smoothed joint weights w' ∝ w/p with Σ w' = 1: E[1/p] = Σ w/p, computed from the unsmoothed body and the
+    # smoothed tail alike through log E[1/p] = log Σ_s exp(joint_s + shift).
+    shift = np.median(base - total - joint)
+    batch = batches(draws.chain)
+    count = int(batch.max()) + 1
+    share, weight = np.zeros(count), np.zeros(count)
+    np.add.at(share, batch, np.exp(joint))
+    np.add.at(weight, batch, np.exp(base))
+    error = batch_error((share - weight)[None])[0]
+    return float(shift), float(error), khat
