@@ -1,0 +1,1 @@
+"""PyMC models as models of this library: row graph, alignment, refusals, evaluation."""
