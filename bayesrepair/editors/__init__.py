@@ -1,0 +1,12 @@
+"""Editors by name: one file and one line each."""
+
+from bayesrepair.edit import EDITORS
+from bayesrepair.editors.conjugate import ConjugateUpdate
+from bayesrepair.editors.retrain import Retrain
+from bayesrepair.editors.weights import Weights
+
+EDITORS["weights"] = Weights
+EDITORS["retrain"] = Retrain
+EDITORS["conjugate"] = ConjugateUpdate
+
+__all__ = ["ConjugateUpdate", "Retrain", "Weights"]

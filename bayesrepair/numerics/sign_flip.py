@@ -1,0 +1,103 @@
+"""Tests of many means at once by flipping the signs of batches (a wild bootstrap; Liu 1988, doi:10.1214/aos/1176351062)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FLIPS = 999
+
+
+@dataclass(frozen=True, eq=False)
+class FlipTest:
+    """Joint test that many means are zero.
+
+    Parameters
+    ----------
+    mean, mcse, z : array, shape (H,)
+    p_largest : float
+        Of the largest ``|z|`` among the means.
+    p_sum : float
+        Of the sum of ``z²``.
+    """
+
+    mean: np.ndarray
+    mcse: np.ndarray
+    z: np.ndarray
+    p_largest: float
+    p_sum: float
+
+
+def flip_test(batch_sums: np.ndarray, *, rng: np.random.Generator, flips: int = FLIPS) -> FlipTest:
+    """Test that the sums over batches have mean zero, all columns jointly.
+
+    Parameters
+    ----------
+    batch_sums : array, shape (B, H)
+        Independent contributions to each of H means (weights included).
+    rng : Generator
+    flips : int
+
+    Returns
+    -------
+    FlipTest
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> null = rng.standard_normal((100, 5)) / 100
+    >>> shifted = null + np.array([0.01, 0, 0, 0, 0])  # ten standard errors
+    >>> flip_test(null, rng=rng).p_largest > 0.05, flip_test(shifted, rng=rng).p_largest
+    (True, 0.001)
+    """
+    count = len(batch_sums)
+    square = np.square(batch_sums).sum(0)
+    mean = batch_sums.sum(0)
+    z = _studentise(mean, square, count)
+    signs = rng.integers(0, 2, (flips, count)) * 2.0 - 1.0
+    flipped = _studentise(signs @ batch_sums, square, count)
+    largest, total = np.abs(flipped).max(1), np.square(flipped).sum(1)
+    return FlipTest(
+        mean,
+        np.sqrt(_variance(mean, square, count)),
+        z,
+        float((1 + (largest >= np.abs(z).max()).sum()) / (1 + flips)),
+        float((1 + (total >= np.square(z).sum()).sum()) / (1 + flips)),
+    )
+
+
+def batches(chain: np.ndarray, *, count: int = 100) -> np.ndarray:
+    """Consecutive batches within chains, about ``count`` in all: labels 0 … B−1, shape (S,).
+
+    Examples
+    --------
+    >>> batches(np.array([0, 0, 0, 0, 1, 1, 1, 1]), count=4)
+    array([0, 0, 1, 1, 2, 2, 3, 3])
+    """
+    names, where = np.unique(chain, return_inverse=True)
+    label = np.empty(len(chain), dtype=int)
+    used = 0
+    for i in range(len(names)):
+        at = np.flatnonzero(where == i)
+        parts = min(max(2, count // len(names)), len(at))
+        label[at] = used + np.arange(len(at)) * parts // len(at)
+        used += parts
+    return label
+
+
+def sum_by(label: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """Sums of the terms (S, H) within each label, shape (B, H)."""
+    order = np.argsort(label, kind="stable")
+    starts = np.flatnonzero(np.diff(label[order], prepend=-1))
+    return np.add.reduceat(terms[order], starts, axis=0)
+
+
+def _variance(mean: np.ndarray, square: np.ndarray, count: int) -> np.ndarray:
+    return np.maximum(square - np.square(mean) / count, 0.0) * count / (count - 1)
+
+
+def _studentise(mean: np.ndarray, square: np.ndarray, count: int) -> np.ndarray:
+    variance = _variance(mean, square, count)
+    floor = 1e-24 * (1 + square)
+    return np.where(variance > floor, mean / np.sqrt(np.maximum(variance, floor)), 0.0)

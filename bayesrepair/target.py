@@ -1,0 +1,83 @@
+"""The log density of a model under row weights, streamed over rows, with a count of what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bayesrepair.fit import Change
+from bayesrepair.model import Differentiable, Model
+from bayesrepair.numerics.blocks import row_blocks
+from bayesrepair.rows import Rows
+
+GRADIENT_COST = 3  # evaluations of the likelihood that a value and its gradient count for
+DRAW_BLOCK = 250  # draws handed to the gradient at once: bounds memory at block × rows
+
+
+@dataclass(eq=False)
+class Target:
+    """``log_prior + Σ weight · log_lik`` as a function of the draws.
+
+    Parameters
+    ----------
+    model : Model
+    rows : Rows
+    weight : array, shape (N,)
+        Rows of weight zero are left out (an impossible row must not turn the sum into nan).
+    log_lik_evals : int
+        Row × draw evaluations so far; a gradient counts as three.
+
+    Examples
+    --------
+    >>> from bayesrepair.oracles import NormalNormal
+    >>> oracle = NormalNormal(prior_mean=0.0, prior_sd=1.0, noise_sd=1.0)
+    >>> target = Target(oracle, oracle.rows({"y": np.array([1.0, 5.0])}), np.array([1.0, 0.0]))
+    >>> value, gradient = target.value_and_gradient(np.array([[0.5]]))
+    >>> gradient  # (0 − .5) + (1 − .5)
+    array([[0.]])
+    >>> target.log_lik_evals
+    3
+    """
+
+    model: Model
+    rows: Rows
+    weight: np.ndarray
+    log_lik_evals: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        used = np.flatnonzero(self.weight)
+        if len(used) < len(self.rows):
+            self.rows, self.weight = self.rows.at(used), self.weight[used]
+
+    @classmethod
+    def before(cls, change: Change) -> Target:
+        """The posterior that the draws came from."""
+        return cls(change.model, change.rows, change.before)
+
+    @classmethod
+    def after(cls, change: Change) -> Target:
+        """The posterior that the edit asks for."""
+        return cls(change.model, change.rows, change.after)
+
+    def log_density(self, theta: np.ndarray) -> np.ndarray:
+        """Unnormalised log density, (S, P) → (S,)."""
+        return self.model.log_prior(theta) + self.log_likelihood(theta)
+
+    def log_likelihood(self, theta: np.ndarray) -> np.ndarray:
+        """``Σ weight · log_lik``, (S, P) → (S,); the draws × rows matrix is never held."""
+        self.log_lik_evals += len(theta) * len(self.rows)
+        total = np.zeros(len(theta))
+        for where, block in row_blocks(self.rows, len(theta)):
+            total += self.model.log_lik(theta, block) @ self.weight[where]
+        return total
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Unnormalised log density and its gradient, (S, P) → (S,), (S, P)."""
+        assert isinstance(self.model, Differentiable)  # `edit` refuses editors whose needs are not met
+        self.log_lik_evals += GRADIENT_COST * len(theta) * len(self.rows)
+        parts = [
+            self.model.log_target_and_grad(theta[start : start + DRAW_BLOCK], self.rows, self.weight)
+            for start in range(0, len(theta), DRAW_BLOCK)
+        ]
+        return np.concatenate([value for value, _ in parts]), np.concatenate([grad for _, grad in parts])
