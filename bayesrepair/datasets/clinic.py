@@ -15,7 +15,7 @@ _SEED = 20235
 _TRAIN, _HELD = 600, 300
 
 # How often the bad annotator writes the other outcome: complications are mostly missed, some invented.
-_MISSED, _INVENTED = 0.75, 0.15
+_MISSED, _INVENTED = 0.9, 0.1
 _BAD_ANNOTATOR = "Dunn"
 
 CARD = Card(
@@ -26,7 +26,7 @@ CARD = Card(
     "groups look suspicious: one annotator, whose labels are wrong, and one site, whose patients are truly "
     "at higher risk.",
     made="Drawn at random; no real patient is behind it. The outcome is Bernoulli with a logit linear in "
-    "age, glucose, log creatinine, body mass index, smoking, sex, and +1 at site South. Annotators are "
+    "age, glucose, log creatinine, body mass index, smoking, sex, and +2.2 at site South. Annotators are "
     "assigned independently of patient and site. Cells of `creatinine` (6 %) and `smoking` (3 %) are missing "
     "at random. "
     f"Made by `data/make.py` from `bayesrepair.datasets.clinic`, seed {_SEED}.",
@@ -96,23 +96,23 @@ def _covariates(n: int, rng: np.random.Generator) -> pd.DataFrame:
             "smoking": rng.choice(["never", "former", "current"], size=n, p=[0.5, 0.3, 0.2]),
             "site": site,
             "annotator": rng.choice(
-                ["Ames", "Brook", "Cole", _BAD_ANNOTATOR, "Ellis"], size=n, p=[0.2, 0.2, 0.2, 0.24, 0.16]
+                ["Ames", "Brook", "Cole", _BAD_ANNOTATOR, "Ellis"], size=n, p=[0.2, 0.2, 0.15, 0.3, 0.15]
             ),
         }
     )
 
 
 def _logit(frame: pd.DataFrame) -> np.ndarray:
-    smoking = frame["smoking"].map({"never": 0.0, "former": 0.5, "current": 1.2})
+    smoking = frame["smoking"].map({"never": 0.0, "former": 1.1, "current": 2.6})
     logit = (
-        -1.3
-        + 1.5 * (frame["age"] - 62) / 13.0
-        + 1.0 * (frame["glucose"] - 6.0) / 1.2
-        + 1.0 * np.log(frame["creatinine"] / 85.0) / 0.25
-        + 0.5 * (frame["bmi"] - 27.0) / 4.5
+        -2.9
+        + 3.3 * (frame["age"] - 62) / 13.0
+        + 2.2 * (frame["glucose"] - 6.0) / 1.2
+        + 2.2 * np.log(frame["creatinine"] / 85.0) / 0.25
+        + 1.1 * (frame["bmi"] - 27.0) / 4.5
         + smoking
-        + 0.5 * (frame["sex"] == "male")
-        + 1.0 * (frame["site"] == "South")
+        + 1.1 * (frame["sex"] == "male")
+        + 2.2 * (frame["site"] == "South")
     )
     return logit.to_numpy()
 

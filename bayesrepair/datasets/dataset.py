@@ -138,7 +138,7 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         first, *rest = (html.escape(line) for line in self._lines())
-        table = self.frame.iloc[:5, :30].to_html(max_cols=12)
+        table = self.frame.head().to_html(max_cols=12)
         return f"<p><b>{first}</b><br>{'<br>'.join(rest)}</p>{table}"
 
 
