@@ -1,12 +1,7 @@
-"""Example data: the bytes of data/, checked files, downloads that are whole or absent, planted labels."""
+"""Example data: every set keeps its promises, data/ holds what the generators make, writing is all or none."""
 
-import gzip
-import hashlib
-import http.server
 import os
 import runpy
-import threading
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +11,6 @@ import pytest
 from bayesrepair import status
 from bayesrepair.datasets import (
     Dataset,
-    download,
-    flip_labels,
     load,
     mnist,
     names,
@@ -25,20 +18,10 @@ from bayesrepair.datasets import (
     registry,
     synthetic,
 )
-from bayesrepair.datasets.download import PublicFile, locate
 
 DATA = Path(__file__).parent.parent / "data"
 BUNDLED = ("breast_cancer", "wine", "digits", "iris", "diabetes")
 PUBLIC = ("pima", "german_credit", "breast_cancer_wisconsin", "radon", "roaches", "mnist")
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch, request):
-    """No test reads or fills the user's cache; only those marked see the shared data."""
-    monkeypatch.setattr(download.platformdirs, "user_cache_path", lambda name: tmp_path / "cache")
-    if request.node.get_closest_marker("shared_data") is None:
-        monkeypatch.delenv(download.VARIABLE, raising=False)
-    return tmp_path / "cache" / "data"
 
 
 # ---- every set ----------------------------------------------------------------------------------------
@@ -316,238 +299,3 @@ def test_content_is_checked_beside_the_checksum():
 def test_bad_idx_is_refused(data):
     with pytest.raises(status.DataError, match="idx"):
         mnist.read_idx(data)
-
-
-# ---- where files come from ----------------------------------------------------------------------------
-
-GOOD = b"a,b\n" + b"1,2\n" * 50_000
-
-
-class Server(http.server.BaseHTTPRequestHandler):
-    """Serves one content in several states; counts what was asked for."""
-
-    asked: list[str]
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        if self.path == "/absent":
-            self.send_error(404)
-            return
-        body = {"/wrong": GOOD[:-2] + b"3\n", "/packed.gz": gzip.compress(GOOD, 1)}.get(self.path, GOOD)
-        sent = body[: len(body) // 2] if self.path in ("/truncated", "/short") else body
-        self.send_response(200)
-        if self.path != "/short":
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(sent)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    handler = type("Handler", (Server,), {"asked": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        running.asked = handler.asked
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-def wanted(server, *pages, name="set/table.csv"):
-    return PublicFile(name, hashlib.sha256(GOOD).hexdigest(), tuple(server.url + page for page in pages))
-
-
-def test_download_happens_once(server, own_cache):
-    path = locate(wanted(server, "/good"))
-    assert path == own_cache / "set" / "table.csv"
-    assert path.read_bytes() == GOOD
-    assert locate(wanted(server, "/good")) == path
-    assert server.asked == ["/good"]
-
-
-def test_packed_files_are_checked_by_their_content(server):
-    path = locate(wanted(server, "/packed.gz", name="set/table.csv.gz"))
-    assert gzip.decompress(path.read_bytes()) == GOOD
-
-
-@pytest.mark.parametrize(("page", "reason"), [
-    ("/absent", "HTTP status 404"),
-    ("/wrong", "wrong content"),
-    ("/truncated", "broke off after 100002 of 200004 bytes"),
-    ("/short", "wrong content"),
-])  # fmt: skip
-def test_a_bad_download_is_one_clear_error_and_leaves_nothing(server, own_cache, page, reason):
-    with pytest.raises(status.MissingDataError) as caught:
-        locate(wanted(server, page))
-    text = str(caught.value)
-    for part in (
-        reason,
-        "set/table.csv",
-        hashlib.sha256(GOOD).hexdigest(),
-        download.VARIABLE,
-        str(own_cache),
-    ):
-        assert part in text
-    assert [path for path in own_cache.rglob("*") if path.is_file()] == []
-
-
-def test_a_broken_archive_is_refused(server):
-    with pytest.raises(status.MissingDataError, match="damaged archive"):
-        locate(wanted(server, "/good", name="set/table.csv.gz"))
-
-
-def test_the_second_address_serves_when_the_first_fails(server):
-    assert locate(wanted(server, "/absent", "/truncated", "/good")).read_bytes() == GOOD
-    assert server.asked == ["/absent", "/truncated", "/good"]
-
-
-def test_offline_is_one_clear_error(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    file = PublicFile("set/table.csv", "ab" * 32, ("http://127.0.0.1:9/table.csv",))
-    with pytest.raises(status.MissingDataError, match=r"abababab.*not reached") as caught:
-        locate(file)
-    assert isinstance(caught.value, status.DataError)
-
-
-def test_an_interrupted_download_is_never_taken_for_a_file(server, own_cache, monkeypatch):
-    class Answer:
-        headers = {"Content-Length": str(len(GOOD))}  # noqa: RUF012
-        pieces = iter([GOOD[:1000]])
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *args):
-            return None
-
-        def read(self, size):
-            for piece in self.pieces:
-                return piece
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(urllib.request, "urlopen", lambda request, timeout: Answer())
-        with pytest.raises(KeyboardInterrupt):
-            locate(wanted(server, "/good"))
-    assert [path for path in own_cache.rglob("*") if path.is_file()] == []
-    assert locate(wanted(server, "/good")).read_bytes() == GOOD
-
-
-def test_a_damaged_cache_is_fetched_again_with_a_warning(server):
-    path = locate(wanted(server, "/good"))
-    path.write_bytes(GOOD[:-1])
-    with pytest.warns(status.BayesRepairWarning, match="damaged"):
-        assert locate(wanted(server, "/good")).read_bytes() == GOOD
-    assert server.asked == ["/good", "/good"]
-
-
-def test_the_named_folder_comes_first(server, tmp_path, monkeypatch):
-    (tmp_path / "shared" / "set").mkdir(parents=True)
-    monkeypatch.setenv(download.VARIABLE, str(tmp_path / "shared"))
-    file = wanted(server, "/good")
-    assert "cache" in str(locate(file))
-    (tmp_path / "shared" / "set" / "table.csv").write_bytes(GOOD)
-    assert locate(file) == tmp_path / "shared" / "set" / "table.csv"
-    assert server.asked == ["/good"]
-
-
-def test_wrong_bytes_in_the_named_folder_are_an_error_not_a_download(server, tmp_path, monkeypatch):
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "table.csv").write_bytes(GOOD + b"3,4\n")
-    monkeypatch.setenv(download.VARIABLE, str(tmp_path))
-    with pytest.raises(status.DataError, match=hashlib.sha256(GOOD).hexdigest()):
-        locate(wanted(server, "/good"))
-    assert server.asked == []
-
-
-def test_a_named_folder_that_is_not_there_is_an_error(monkeypatch, tmp_path):
-    monkeypatch.setenv(download.VARIABLE, str(tmp_path / "typo"))
-    with pytest.raises(status.DataError, match=r"BAYESREPAIR_DATA to name a folder; got '.*typo'"):
-        load("pima")
-
-
-def test_generated_sets_need_no_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv(download.VARIABLE, str(tmp_path / "typo"))
-    assert len(load("spiral").frame) == 1000
-
-
-def test_addresses_are_pinned_and_checksums_whole():
-    files = [table.file for table in public.TABLES.values()] + list(mnist.FILES.values())
-    assert len({file.path for file in files}) == 9
-    for file in files:
-        assert len(bytes.fromhex(file.sha256)) == 32
-        assert file.urls
-        assert all(url.startswith("https://") for url in file.urls)
-
-
-# ---- planted labels -----------------------------------------------------------------------------------
-
-WORDS = pd.Series(["no", "yes", "no", "maybe"] * 250, index=[f"id{i}" for i in range(1000)], name="answer")
-
-
-def test_uniform_flips_hit_the_exact_share_and_spread_over_the_other_classes():
-    labels, truth = flip_labels(WORDS, rate=0.3, rng=np.random.default_rng(0))
-    assert truth.sum() == 300
-    np.testing.assert_array_equal(labels != WORDS, truth)
-    assert (labels.dtype, labels.name) == (WORDS.dtype, "answer")
-    pd.testing.assert_index_equal(labels.index, WORDS.index)
-    got = labels[truth & (WORDS == "no")].value_counts()
-    n = got.sum()
-    assert set(got.index) == {"yes", "maybe"}
-    assert abs(got["yes"] - n / 2) < 4 * np.sqrt(n / 4)
-
-
-def test_class_flips_hit_the_named_classes_only():
-    pairs = {"no": "yes", "yes": "maybe"}
-    labels, truth = flip_labels(WORDS, rate=0.2, rng=np.random.default_rng(0), kind="class", pairs=pairs)
-    moves = pd.crosstab(WORDS[truth], labels[truth])
-    assert moves.loc["no", "yes"] == 100
-    assert moves.loc["yes", "maybe"] == 50
-    assert truth.sum() == 150
-
-
-def test_half_redrawn_leaves_a_quarter_wrong_with_two_classes():
-    y = np.arange(20_000) % 2
-    labels, truth = flip_labels(y, rate=0.5, rng=np.random.default_rng(0), kind="redrawn")
-    assert abs(truth.mean() - 0.25) < 4 * np.sqrt(10_000 / 4) / 20_000
-    np.testing.assert_array_equal(truth, labels.to_numpy() != y)
-    assert labels.dtype == y.dtype
-
-
-@pytest.mark.parametrize("dtype", [np.int64, bool, "category", "object"])
-def test_type_of_the_labels_is_kept(dtype):
-    y = pd.Series([0, 1] * 10).astype(dtype)
-    before = y.copy()
-    labels, _ = flip_labels(y, rate=0.5, rng=np.random.default_rng(0))
-    assert labels.dtype == y.dtype
-    pd.testing.assert_series_equal(y, before)
-
-
-def test_same_seed_same_flips_and_no_flips_at_rate_zero():
-    first, second = (flip_labels(WORDS, rate=0.1, rng=np.random.default_rng(7))[0] for _ in range(2))
-    pd.testing.assert_series_equal(first, second)
-    labels, truth = flip_labels(WORDS, rate=0.0, rng=np.random.default_rng(7))
-    pd.testing.assert_series_equal(labels, WORDS)
-    assert not truth.any()
-
-
-@pytest.mark.parametrize(("y", "options", "message"), [
-    (WORDS, {"rate": 1.5}, "between 0 and 1"),
-    (WORDS, {"rate": float("nan")}, "between 0 and 1"),
-    (WORDS, {"rate": 0.1, "kind": "other"}, "uniform, class, redrawn"),
-    (WORDS, {"rate": 0.1, "kind": "class"}, "pairs"),
-    (WORDS, {"rate": 0.1, "pairs": {"no": "yes"}}, "pairs"),
-    (WORDS, {"rate": 0.1, "kind": "class", "pairs": {"no": "perhaps"}}, "'perhaps'"),
-    (WORDS, {"rate": 0.1, "kind": "class", "pairs": {"no": "no"}}, "for itself"),
-    (["a", "a"], {"rate": 0.1}, "two classes"),
-    (pd.Series(["a", None, "b"]), {"rate": 0.1}, "1 missing"),
-])  # fmt: skip
-def test_bad_requests_are_refused(y, options, message):
-    with pytest.raises(status.DataError, match=message):
-        flip_labels(y, rng=np.random.default_rng(0), **options)
