@@ -1,4 +1,4 @@
-"""Example data: every set keeps its promises, data/ holds what the generators make, writing is all or none."""
+"""Example data: every set keeps its promises, data/ is what the generators make, writing is all or none."""
 
 import os
 import runpy
