@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,42 @@ FAILURE_GROUPS = 24  # beyond it, failures share a place in the bootstrap
 
 
 @dataclass(frozen=True, eq=False)
+class Top:
+    """The rows that work hardest against the failures, ready for `repair`; iterates over row ids.
+
+    Parameters
+    ----------
+    causes : Causes
+        Where they come from; a report finds its way back through it.
+    size : int
+    """
+
+    causes: Causes
+    size: int
+
+    @property
+    def index(self) -> pd.Index:
+        """Row ids, most harmful first."""
+        return self.causes.scores.index[: self.size]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.index)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def frame(self) -> pd.DataFrame:
+        """The lines of `Causes.frame` for these rows."""
+        return self.causes.scores.head(self.size).copy()
+
+    def __repr__(self) -> str:
+        return self.frame().to_string(float_format="{:.4g}".format)
+
+    def _repr_html_(self) -> str:
+        return self.frame().to_html(escape=True, float_format="{:.4g}".format)
+
+
+@dataclass(frozen=True, eq=False)
 class Causes:
     """Training rows ranked by cause score; **a positive score works against the failures**.
 
@@ -50,6 +86,8 @@ class Causes:
         The posterior given D and F, for joint scores (weights on the draws of D where nothing was moved).
     info : Info, optional
         How the failures were inserted; None for scores that are no edits.
+    found : Failures, optional
+        The failures as found, with the held-out rows around them.
     """
 
     fit: Fit
@@ -61,20 +99,21 @@ class Causes:
     top_size: int
     after: Draws
     info: Info | None
+    found: Failures | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def frame(self) -> pd.DataFrame:
-        """``score``, ``mcse``, ``prob_top``, ``rank_low``, ``rank_high``, ``given``, ``surprise``, then the table's own."""
+        """Columns ``score, mcse, prob_top, rank_low, rank_high, given, surprise``, then the table's own."""
         return self.scores.copy()
 
-    def top(self, k: int | None = None) -> pd.DataFrame:
+    def top(self, k: int | None = None) -> Top:
         """The ``k`` rows that work hardest against the failures (default: the K of ``prob_top``)."""
         k = self.top_size if k is None else k
         if not 0 <= k <= len(self):
             raise DataError(f"k between 0 and {len(self)}", f"{k}")
-        return self.scores.head(k)
+        return Top(self, k)
 
     def by(self, column: str | pd.Series) -> GroupCauses:
         """Scores of groups of rows: which annotator, site or batch.
@@ -108,7 +147,9 @@ class Causes:
             if table is None or column not in table.columns:
                 known = "no table" if table is None else ", ".join(map(repr, table.columns))
                 raise DataError(
-                    f"a column of the fit's table named {column!r}", known, "Pass a Series of labels by row id instead."
+                    f"a column of the fit's table named {column!r}",
+                    known,
+                    "Pass a Series of labels by row id instead.",
                 )
             labels = table[column].reindex(self.rows.index)
         if labels.isna().any():
@@ -198,7 +239,8 @@ def find_causes(
     }
     frame = _with_table(pd.DataFrame(columns, index=train.index), fit.table)
     name = method if isinstance(method, str) else type(method).__name__
-    return Causes(fit, rows, frame, scored, train, name, min(top, len(train)), after, info)
+    found = failures if isinstance(failures, Failures) else None
+    return Causes(fit, rows, frame, scored, train, name, min(top, len(train)), after, info, found)
 
 
 def _replicates(count: int) -> int:

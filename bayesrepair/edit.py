@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,11 +10,14 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesrepair.check import Check, independent_check
+from bayesrepair.datatree import posterior_tree, weighted_tree
 from bayesrepair.fit import Change, Factor, Fit
 from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.posterior import Draws, Gaussian, Point, Posterior
+from bayesrepair.predictive import predict
 from bayesrepair.status import EditError, MethodError, Status
 
 SMALLEST_ESS = 200.0  # below this, an expectation is off by more than .07 posterior sd for Monte Carlo reasons alone
@@ -117,18 +121,61 @@ class Edited:
     factors : tuple of Factor
         What was multiplied in.
     info : Info
+    verification : object, optional
+        The comparison with refits, where one was made (`bayesrepair.verify`).
+    causes : object, optional
+        The `bayesrepair.Causes` that named the rows, where a repair started from them.
     """
 
     before: Fit
     after: Fit
     factors: tuple[Factor, ...]
     info: Info
+    verification: Any = None
+    causes: Any = None
 
     @property
     def status(self) -> Status:
         """ok, checked or unreliable, with the reason and the remedy."""
         assert self.info.status is not None  # `edit` never leaves it open
         return self.info.status
+
+    def predict(self, data: Any) -> pd.DataFrame:
+        """Predictions of the edited posterior; see `bayesrepair.predictive.predict`."""
+        return predict(self.after, data)
+
+    @property
+    def datatree(self) -> xr.DataTree:
+        """The edited posterior for ArviZ, resampled to equal weights."""
+        return posterior_tree(self.after)
+
+    @property
+    def weighted(self) -> xr.DataTree:
+        """All draws with ``log_weight`` and ``pareto_k``: nothing is lost."""
+        return weighted_tree(self.after)
+
+    def frame(self) -> pd.DataFrame:
+        """One line for each rung that was tried: k-hat, ESS, cost, verdict."""
+        return self.info.frame()
+
+    def plot(self, *, var_names: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
+        """Marginals before and after the edit, one axes a parameter; returns the axes."""
+        from bayesrepair.reporting.plots import plot_edit
+
+        return plot_edit(self, var_names=var_names, figsize=figsize)
+
+    def _head(self) -> str:
+        deleted = sum(int((f.powers < 0).sum()) for f in self.factors)
+        inserted = sum(int((f.powers > 0).sum()) for f in self.factors)
+        what = f"{deleted} rows weakened or removed, {inserted} added or strengthened"
+        return f"{what}, by {self.info.rung} in {self.info.seconds:.1f} s: {self.status}"
+
+    def __repr__(self) -> str:
+        return f"{self._head()}\n{self.frame().to_string(index=False, float_format='{:.3g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        body = self.frame().to_html(index=False, escape=True, float_format="{:.3g}".format)
+        return f"<p>{html.escape(self._head())}</p>{body}"
 
 
 def edit(
@@ -221,7 +268,9 @@ def _status_of_exact(posterior: Posterior, info: Info) -> Status:
 def _status_of_approximation(posterior: Posterior, info: Info, check: Check | None) -> Status:
     if not isinstance(posterior, Draws):
         return Status(
-            "unreliable", f"{info.rung} gives a {type(posterior).__name__}, unchecked", "Verify against a refit."
+            "unreliable",
+            f"{info.rung} gives a {type(posterior).__name__}, unchecked",
+            "Verify against a refit.",
         )
     threshold = khat_threshold(len(posterior))
     weights = f"k-hat {info.khat:.2f} (good up to {threshold:.2f}), ESS {info.ess:.0f}"

@@ -157,9 +157,7 @@ def _failed(judged: pd.DataFrame, kind: str, rule: Rule, level: float) -> tuple[
     if callable(rule):
         failed = np.asarray(rule(judged))
         if failed.shape != (len(judged),) or failed.dtype != bool:
-            raise MethodError(
-                f"a rule that returns {len(judged)} bools", f"{failed.dtype} of shape {failed.shape}"
-            )
+            raise MethodError(f"a rule that returns {len(judged)} bools", f"{failed.dtype} of shape {failed.shape}")
         return getattr(rule, "__name__", "the given rule"), failed
     if rule not in ("auto", "class", "interval"):
         raise MethodError("rule 'auto', 'class', 'interval' or a callable", repr(rule))

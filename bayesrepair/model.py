@@ -75,9 +75,7 @@ class Model(Protocol):
 class Differentiable(Model, Protocol):
     """A model with gradients in the unconstrained space."""
 
-    def log_target_and_grad(
-        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``log_prior + Σ weight · log_lik`` and its gradient: (S, P), (N,) → (S,), (S, P)."""
         ...
 

@@ -85,7 +85,7 @@ class MissingExtraError(BayesRepairError, ImportError):
     """An optional dependency is needed; the message holds the line that installs it."""
 
 
-class SamplingInterrupted(KeyboardInterrupt):  # noqa: N818 - a KeyboardInterrupt is no error
+class SamplingInterrupted(KeyboardInterrupt):
     """Sampling stopped early and returned fewer draws than asked; the draws are never used."""
 
 

@@ -1,4 +1,4 @@
-"""The insertion score: what a row loses when the failures are learned (Tanno et al. 2022, eq. 6-7, arXiv:2207.04806)."""
+"""The insertion score: what a row loses when the failures are learned (Tanno et al. 2022, arXiv:2207.04806)."""
 
 from __future__ import annotations
 

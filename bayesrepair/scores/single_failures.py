@@ -37,7 +37,12 @@ class SingleFailuresScore:
         L = log_lik(self.side.theta, where)
         F, B, G = len(self._weights), len(self._base), int(self._group.max()) + 1
         product = np.concatenate([self.side.weight[None], self._weights, self._base, self._total]) @ L
-        mean, single, base, total = product[0], product[1 : 1 + F], product[1 + F : 1 + F + B], product[1 + F + B :]
+        mean, single, base, total = (
+            product[0],
+            product[1 : 1 + F],
+            product[1 + F : 1 + F + B],
+            product[1 + F + B :],
+        )
         share = mean - single  # (F, n): E_D − E_{D+f}
         centre_base = np.outer(self._base.sum(axis=1), mean)
         centre_total = (self._in_batch @ self._weights.T) @ single  # Σ_f W_fb · l̄_f

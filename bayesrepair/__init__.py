@@ -1,0 +1,91 @@
+"""bayesrepair: find the training records behind a Bayesian model's failures, and take them out of the posterior.
+
+From a fitted model to ranked causes in five lines::
+
+    fit = br.from_pymc(model, idata)
+    failures = br.find_failures(fit, holdout)
+    causes = br.find_causes(fit, failures)
+    repaired = br.repair(fit, causes.top(20))
+    br.report(repaired, "report.html")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from bayesrepair import editors
+from bayesrepair.causes import Causes, find_causes
+from bayesrepair.choice import Choice, choose_top
+from bayesrepair.edit import Edited, edit
+from bayesrepair.failures import Failures, find_failures
+from bayesrepair.fit import Factor, Fit
+from bayesrepair.receipt import Receipt, receipt
+from bayesrepair.repairs import repair
+from bayesrepair.rows import Rows
+from bayesrepair.status import Status
+from bayesrepair.verification import Verification, verify
+
+if TYPE_CHECKING:
+    from bayesrepair import datasets, evaluation, oracles
+    from bayesrepair.bridges.bambi import from_bambi
+    from bayesrepair.bridges.pymc import from_pymc
+    from bayesrepair.reporting import report
+    from bayesrepair.tables import from_table
+
+__version__ = "0.1.0"
+
+# The bridges, the reports and the example data load on first use: importing the package starts no compiler.
+_LAZY = {
+    "from_pymc": "bayesrepair.bridges.pymc",
+    "from_bambi": "bayesrepair.bridges.bambi",
+    "from_table": "bayesrepair.tables",
+    "report": "bayesrepair.reporting",
+    "datasets": "bayesrepair.datasets",
+    "evaluation": "bayesrepair.evaluation",
+    "oracles": "bayesrepair.oracles",
+}
+
+__all__ = [  # noqa: RUF022 - grouped by stage
+    # a fit
+    "from_pymc",
+    "from_bambi",
+    "from_table",
+    "Fit",
+    "Rows",
+    # failures and causes
+    "find_failures",
+    "Failures",
+    "find_causes",
+    "Causes",
+    "choose_top",
+    "Choice",
+    # repair
+    "repair",
+    "edit",
+    "Factor",
+    "Edited",
+    "Status",
+    # proof
+    "verify",
+    "Verification",
+    "receipt",
+    "Receipt",
+    "report",
+    # beside it
+    "datasets",
+    "editors",
+    "evaluation",
+    "oracles",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'bayesrepair' has no attribute {name!r}")
+    module = import_module(_LAZY[name])
+    return module if _LAZY[name] == f"bayesrepair.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

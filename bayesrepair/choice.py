@@ -1,0 +1,118 @@
+"""How many rows to remove, chosen on held-out rows without knowing which labels are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.causes import Causes
+from bayesrepair.edit import Editor, edit
+from bayesrepair.failures import Failures
+from bayesrepair.fit import Factor
+from bayesrepair.predictive import log_score
+from bayesrepair.progress import row_progress
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError
+
+SHARES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """The size chosen, and the curve behind it.
+
+    Parameters
+    ----------
+    k : int
+        Rows to remove; 0 where no removal is better than none.
+    curve : DataFrame
+        Indexed by ``k``: ``gain`` in mean log score on the selection rows over removing nothing (nats a row, higher
+        is better), its paired standard error ``se``, and the ``status`` of the edit.
+    """
+
+    k: int
+    curve: pd.DataFrame
+
+    def frame(self) -> pd.DataFrame:
+        """The curve."""
+        return self.curve.copy()
+
+    def __repr__(self) -> str:
+        return f"remove {self.k} rows\n{self.curve.to_string(float_format='{:.4g}'.format)}"
+
+
+def choose_top(
+    causes: Causes,
+    selection: Failures | Rows,
+    *,
+    sizes: Iterable[int] | None = None,
+    method: str | Editor = "transport",
+    progressbar: bool = True,
+    random_seed: int | np.random.Generator | None = 0,
+) -> Choice:
+    """Choose how many of the top causes to remove, on rows that did not score them.
+
+    The rule is one standard error against the best size, with nothing to remove allowed: the smallest size whose
+    mean log score is within one paired standard error of the best, and 0 unless the best is better than 0 by two.
+
+    Parameters
+    ----------
+    causes : Causes
+    selection : Failures or Rows
+        Held-out rows, failures *and* correctly handled ones, that took no part in the scores.
+    sizes : iterable of int, optional
+        Candidates; by default 1 to 20 % of the rows.
+    method : str or Editor
+        How each candidate is removed.
+    progressbar : bool
+    random_seed : int or Generator, optional
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    DataError
+        If there are no selection rows, or a size exceeds the number of rows.
+    """
+    rows = selection.holdout if isinstance(selection, Failures) else selection
+    if len(rows) < 2:
+        raise DataError("at least 2 selection rows", f"{len(rows)}", "Hold out more rows.")
+    wanted = sorted({int(k) for k in (sizes if sizes is not None else _default_sizes(len(causes))) if k})
+    if wanted and wanted[-1] >= len(causes):
+        raise DataError(f"sizes below {len(causes)} rows", f"{wanted[-1]}")
+    rng = np.random.default_rng(random_seed)
+    nothing = log_score(causes.fit, rows)
+    gains, statuses = {0: np.zeros(len(rows))}, {0: "ok"}
+    with row_progress("Choosing how many to remove", len(wanted), shown=progressbar) as progress:
+        for k in wanted:
+            factor = Factor(causes.fit.rows.take(causes.top(k).index), -1.0)
+            edited = edit(causes.fit, factor, method=method, random_seed=rng)
+            gains[k], statuses[k] = log_score(edited.after, rows) - nothing, edited.status.level
+            progress(1)
+    return Choice(_smallest_good(gains), _curve(gains, statuses))
+
+
+def _default_sizes(count: int) -> list[int]:
+    return [max(1, round(share * count)) for share in SHARES]
+
+
+def _smallest_good(gains: dict[int, np.ndarray]) -> int:
+    best = max(gains, key=lambda k: gains[k].mean())
+    if gains[best].mean() <= 2 * _error(gains[best]):
+        return 0
+    within = [k for k in gains if gains[best].mean() - gains[k].mean() <= _error(gains[best] - gains[k])]
+    return min(within)
+
+
+def _error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _curve(gains: dict[int, np.ndarray], statuses: dict[int, str]) -> pd.DataFrame:
+    lines = {k: {"gain": g.mean(), "se": _error(g), "status": statuses[k]} for k, g in gains.items()}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("k")

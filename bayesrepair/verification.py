@@ -1,0 +1,177 @@
+"""Verification: an edited posterior against refits, in units of the distance between refits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.edit import Edited
+from bayesrepair.fit import Fit
+from bayesrepair.model import Trainable
+from bayesrepair.posterior import Draws
+from bayesrepair.predictive import mean_and_sd
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError, MethodError
+
+PREDICTED_ROWS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """How far an edited posterior lies from refits on the retained rows.
+
+    Parameters
+    ----------
+    distances : DataFrame
+        Indexed by ``metric``: ``distance`` (edited to refit, mean over refits), ``refit_noise`` (refit to refit, mean
+        over ordered pairs), ``ratio``, ``low`` and ``high`` (range of the ratio over the refits), ``limit``.
+    refits : tuple of Draws
+    passed : bool
+        Whether every metric stays within its limit.
+    """
+
+    distances: pd.DataFrame
+    refits: tuple[Draws, ...]
+    passed: bool
+
+    def frame(self) -> pd.DataFrame:
+        """One line a metric; lower is better, a ratio of 1 is as good as another refit."""
+        return self.distances.copy()
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one sentence."""
+        worst = self.distances["ratio"].idxmax()
+        ratio = self.distances.loc[worst, "ratio"]
+        word = "as good as a refit" if self.passed else "not as good as a refit"
+        return f"{word}: {ratio:.1f} × refit noise at most ({worst}), over {len(self.refits)} refits"
+
+    def __repr__(self) -> str:
+        return f"{self.verdict}\n{self.distances.to_string(float_format='{:.3g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self.verdict}</p>{self.distances.to_html(escape=True, float_format='{:.3g}'.format)}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Summary:
+    mean: np.ndarray  # predictions (N, K)
+    sd: np.ndarray
+    theta_mean: np.ndarray
+    theta_sd: np.ndarray
+
+
+def _scale(reference: np.ndarray) -> np.ndarray:
+    return np.maximum(reference, 1e-12)
+
+
+Distance = Callable[[_Summary, _Summary], float]
+
+# Name → distance of a summary to a reference, and the limit below which more refit noise does not matter.
+DISTANCES: dict[str, tuple[Distance, float]] = {
+    "prediction mean, average |Δ|/sd": (
+        lambda a, b: float(np.mean(np.abs(a.mean - b.mean) / _scale(b.sd))),
+        0.05,
+    ),
+    "prediction mean, largest |Δ|/sd": (
+        lambda a, b: float(np.max(np.abs(a.mean - b.mean) / _scale(b.sd))),
+        0.2,
+    ),
+    "prediction sd, average |log ratio|": (
+        lambda a, b: float(np.mean(np.abs(np.log(_scale(a.sd) / _scale(b.sd))))),
+        0.1,
+    ),
+    "parameter mean, average |Δ|/sd": (
+        lambda a, b: float(np.mean(np.abs(a.theta_mean - b.theta_mean) / _scale(b.theta_sd))),
+        0.05,
+    ),
+    "parameter sd, average |log ratio|": (
+        lambda a, b: float(np.mean(np.abs(np.log(_scale(a.theta_sd) / _scale(b.theta_sd))))),
+        0.1,
+    ),
+}
+
+
+def verify(
+    edited: Edited,
+    *,
+    refits: int = 2,
+    data: Any = None,
+    random_seed: int | np.random.Generator | None = None,
+) -> Verification:
+    """Compare an edited posterior with refits on the same rows and weights.
+
+    A distance passes when it is at most twice the distance between refits, or below a limit that no reader of the
+    predictions would notice (.05 posterior sd on average).
+
+    Parameters
+    ----------
+    edited : Edited
+    refits : int
+        At least 2, so that there is a noise to compare with.
+    data : Rows or data, optional
+        Rows to predict; by default the training rows and those of the edit (at most 500, drawn at random).
+    random_seed : int or Generator, optional
+
+    Returns
+    -------
+    Verification
+
+    Raises
+    ------
+    DataError
+        If fewer than two refits are asked for.
+    MethodError
+        If the model cannot be refitted.
+    """
+    if refits < 2:
+        raise DataError("at least 2 refits, to know the noise between them", f"{refits}")
+    fit = edited.after
+    if not isinstance(fit.model, Trainable):
+        raise MethodError("a model that can be refitted", type(fit.model).__name__)
+    rng = np.random.default_rng(random_seed)
+    rows, weight = fit.net()
+    drawn = [fit.model.train(rows, start=fit.posterior, rng=child, weights=weight) for child in rng.spawn(refits)]
+    for posterior in drawn:
+        if not isinstance(posterior, Draws):
+            raise MethodError("refits that give draws", type(posterior).__name__)
+    shown = fit.as_rows(data) if data is not None else _some_rows(rows, rng)
+    summaries = [_summary(fit, posterior, shown) for posterior in drawn]
+    frame = _distances(_summary(fit, fit.draws, shown), summaries)
+    passed = bool((frame["distance"] <= np.maximum(2 * frame["refit_noise"], frame["limit"])).all())
+    return Verification(frame, tuple(drawn), passed)
+
+
+def _some_rows(rows: Rows, rng: np.random.Generator) -> Rows:
+    if len(rows) <= PREDICTED_ROWS:
+        return rows
+    return rows.at(np.sort(rng.choice(len(rows), PREDICTED_ROWS, replace=False)))
+
+
+def _summary(fit: Fit, draws: Draws, rows: Rows) -> _Summary:
+    mean, sd = mean_and_sd(Fit(fit.model, fit.rows, draws), rows)
+    theta_mean = draws.weights @ draws.theta
+    theta_sd = np.sqrt(draws.weights @ np.square(draws.theta - theta_mean))
+    return _Summary(mean, sd, theta_mean, theta_sd)
+
+
+def _distances(edited: _Summary, refits: list[_Summary]) -> pd.DataFrame:
+    lines = {}
+    for name, (distance, limit) in DISTANCES.items():
+        to_refits = np.array([distance(edited, refit) for refit in refits])
+        noise = float(np.mean([distance(a, b) for a, b in permutations(refits, 2)]))
+        ratios = to_refits / _scale(np.array(noise))
+        lines[name] = {
+            "distance": to_refits.mean(),
+            "refit_noise": noise,
+            "ratio": ratios.mean(),
+            "low": ratios.min(),
+            "high": ratios.max(),
+            "limit": limit,
+        }
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("metric")
