@@ -15,7 +15,7 @@ LARGEST_RHAT = 1.05
 
 
 def diagnosed(draws: Draws, sampling: Sampling) -> Draws:
-    """Draws with r̂, effective sample sizes and r_eff filled in.
+    """Fill in r̂, effective sample sizes and r_eff.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def diagnosed(draws: Draws, sampling: Sampling) -> Draws:
     if moving.any() and length >= 4:
         moved = by_chain[..., moving]
         with warnings.catch_warnings():
-            # A chain that never moved has no variance: its r-hat comes out as nan or infinity, which is the message.
+            # A chain that never moved has no variance: its r-hat comes out as nan or infinity.
             warnings.simplefilter("ignore", RuntimeWarning)
             rhat = array_stats.rhat(moved, chain_axis=0, draw_axis=1)
             bulk = array_stats.ess(moved, chain_axis=0, draw_axis=1, method="bulk")

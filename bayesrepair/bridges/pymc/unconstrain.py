@@ -25,8 +25,8 @@ _SAMPLE_DIMS = ("chain", "draw")
 def unconstrain(model: pm.Model, idata: Any) -> Draws:
     """Draws in the unconstrained space from a model's posterior in ArviZ's form.
 
-    They are taken from the group ``unconstrained_posterior`` or from transformed variables where those were stored;
-    else each free variable's transform is applied to its constrained draws.
+    They are taken from the group ``unconstrained_posterior``, or from transformed variables, where those were
+    stored; else each free variable's transform is applied to its constrained draws.
 
     Parameters
     ----------
@@ -37,8 +37,8 @@ def unconstrain(model: pm.Model, idata: Any) -> Draws:
     Returns
     -------
     Draws
-        theta (S, P) with the value variables flattened in the order of ``model.value_vars``, chain after chain, and
-        `Sampling` filled in as far as ``idata`` knows.
+        theta (S, P) with the value variables flattened in the order of ``model.value_vars``, chain after chain,
+        and `Sampling` filled in as far as ``idata`` knows.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def unconstrain(model: pm.Model, idata: Any) -> Draws:
 
 
 def as_datatree(idata: Any) -> xr.DataTree:
-    """The idata as a DataTree that has a posterior with dimensions ``chain`` and ``draw``.
+    """Read idata as a DataTree that has a posterior with dimensions ``chain`` and ``draw``.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _transformed(model: pm.Model, constrained: list[np.ndarray]) -> list[np.ndar
 
 
 def _sampling(tree: xr.DataTree, chains: int, draws: int) -> Sampling:
-    """What the idata knows of the run that made it."""
+    """Collect what the idata knows of the run that made it."""
     attrs: dict[Any, Any] = dict(tree["posterior"].attrs)
     divergences = 0
     if "sample_stats" in tree.children:

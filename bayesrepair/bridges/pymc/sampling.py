@@ -1,0 +1,317 @@
+"""Refits of a PyMC model: the weighted density is compiled once and sampled for any rows and weights."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import nutpie
+import pymc as pm
+import pytensor
+from pytensor.graph.basic import Variable
+from pytensor.graph.replace import clone_replace
+
+from bayesrepair.bridges.pymc.diagnostics import diagnosed
+from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.posterior import Draws, Posterior, Sampling
+from bayesrepair.status import DataError, MethodError, SamplingInterrupted
+
+_WEIGHT = "row weight"
+_POSITION = "row position"
+_JITTER = 1.0  # half-width around the model's initial point, as in PyMC's jitter+adapt_diag
+
+
+@dataclass(frozen=True)
+class NutsSettings:
+    """How to run NUTS; the names are those of `pymc.sample`.
+
+    Parameters
+    ----------
+    draws, tune : int
+        Draws and tuning steps a chain.
+    chains : int
+    cores : int, optional
+        Chains run at once; as many as there are processors by default.
+    target_accept : float
+    progressbar : bool
+    """
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int | None = None
+    target_accept: float = 0.8
+    progressbar: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("draws", "chains"):
+            if getattr(self, name) < 1:
+                raise MethodError(f"{name} of at least 1", f"{getattr(self, name)}")
+        if self.tune < 0 or not 0 < self.target_accept < 1:
+            raise MethodError(
+                "tune >= 0 and target_accept between 0 and 1", f"tune={self.tune}, {self.target_accept=}"
+            )
+
+    @property
+    def parallel(self) -> int:
+        """Chains that run at once."""
+        return min(self.chains, self.cores or os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledTarget:
+    """``log_prior + Σ weight · log_lik`` in the unconstrained space, compiled for nutpie.
+
+    Parameters
+    ----------
+    compiled : nutpie.CompiledModel
+    blocks : int
+        Blocks of ``graph.n_rows`` rows it was compiled for; one, of any length, where the graph takes any number.
+    seconds : float
+        Time the compilation took.
+    """
+
+    compiled: Any
+    blocks: int
+    seconds: float
+
+
+@dataclass(eq=False)
+class RefitSampler:
+    """Samples the posterior of a row graph for any rows and weights, compiling as rarely as possible.
+
+    The density is put to nutpie as one Potential of flat variables in the unconstrained space, with the weight of
+    each row and every row-aligned array as shared data. Nothing row-wide is recorded, so the number of rows may
+    change between refits; where the graph is static, whole blocks are filled up with rows of weight zero.
+
+    Parameters
+    ----------
+    graph : RowGraph
+    initial : array, shape (P,)
+        Centre of the starting points.
+    settings : NutsSettings
+    compile_seconds : float
+        Time spent on compilation so far.
+    """
+
+    graph: RowGraph
+    initial: np.ndarray
+    settings: NutsSettings = field(default_factory=NutsSettings)
+    compile_seconds: float = 0.0
+    _targets: dict[int, CompiledTarget] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Compiled code does not travel; the receiver compiles again at the first refit.
+        return {**self.__dict__, "_targets": {}}
+
+    def sample(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        position: np.ndarray,
+        *,
+        weights: np.ndarray,
+        start: Posterior | None = None,
+        rng: np.random.Generator,
+        settings: NutsSettings | None = None,
+    ) -> Draws:
+        """Draw from the posterior of weighted rows.
+
+        Parameters
+        ----------
+        inputs : mapping of str to array, shape (N, ...)
+            Row-aligned arrays by the names of ``graph.inputs``.
+        position : array, shape (N,)
+            Position of each row among the training rows.
+        weights : array, shape (N,)
+            Never negative; rows of weight zero take no part.
+        start : Draws, optional
+            Chains start from some of these draws instead of around the model's initial point.
+        rng : Generator
+        settings : NutsSettings, optional
+            Instead of the sampler's own.
+
+        Returns
+        -------
+        Draws
+
+        Raises
+        ------
+        DataError
+            If a weight is negative or none is positive.
+        MethodError
+            If a free variable is discrete: NUTS needs gradients.
+        SamplingInterrupted
+            If fewer draws came back than were asked for.
+        """
+        settings = settings or self.settings
+        _refuse_discrete(self.graph)
+        _refuse_weights(weights, len(position))
+        keep = np.flatnonzero(weights)
+        target = self.compiled_for(len(keep))
+        data = _shared_data(self.graph, target.blocks, inputs, position, weights, keep)
+        starting = _starting_points(self.initial, start)
+        used = {variable.name for variable in target.compiled.shared_var_keys}  # the rest was simplified away
+        updated = target.compiled.with_data(**{name: value for name, value in data.items() if name in used})
+        compiled = replace(updated, initial_point_func=starting)
+        return run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
+
+    def compiled_for(self, n_rows: int) -> CompiledTarget:
+        """Target that holds ``n_rows`` rows; compiled at the first call."""
+        blocks = 1 if self.graph.regime == "dynamic" else -(-n_rows // self.graph.n_rows)
+        if blocks not in self._targets:
+            self._targets[blocks] = compile_target(self.graph, blocks)
+            self.compile_seconds += self._targets[blocks].seconds
+        return self._targets[blocks]
+
+
+def compile_target(graph: RowGraph, blocks: int) -> CompiledTarget:
+    """Compile ``log_prior + Σ weight · log_lik`` for a number of blocks of rows."""
+    started = time.perf_counter()
+    training = {name: source.training for name, source in graph.sources.items()}
+    every = np.arange(graph.n_rows)
+    data = _shared_data(graph, 1, training, every, np.ones(graph.n_rows), every)
+    with pm.Model() as target:
+        flat = {
+            value: target.rvs_to_values[pm.Flat(str(value.name), shape=shape)]
+            for value, shape in zip(graph.value_vars, graph.shapes, strict=True)
+        }
+        total: Any = clone_replace([graph.log_prior], flat)[0]
+        for block in range(blocks):
+            total = total + _weighted_block(graph, flat, data, block)
+        pm.Potential("log target", total)
+    compiled = nutpie.compile_pymc_model(target)
+    return CompiledTarget(compiled, blocks, time.perf_counter() - started)
+
+
+def run_nuts(compiled: Any, graph: RowGraph, settings: NutsSettings, *, seed: int) -> Draws:
+    """Run NUTS on a compiled target and return every draw that was asked for, or raise."""
+    started = time.perf_counter()
+    sampler = nutpie.sample(
+        compiled,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.parallel,
+        seed=seed,
+        target_accept=settings.target_accept,
+        save_warmup=False,
+        progress_bar=settings.progressbar,
+        blocking=False,
+    )
+    try:
+        tree = sampler.wait()
+    except KeyboardInterrupt:
+        sampler.cancel()
+        raise SamplingInterrupted("Sampling was interrupted; no draws were kept.") from None
+    seconds = time.perf_counter() - started
+    theta = _complete(tree["posterior"].to_dataset(), graph, settings)
+    chain = np.repeat(np.arange(settings.chains), settings.draws)
+    sampling = Sampling(
+        chains=settings.chains,
+        draws=settings.draws,
+        tune=settings.tune,
+        divergences=int(tree["sample_stats"]["diverging"].sum()),
+        rhat_max=np.nan,
+        ess_min=np.nan,
+        seconds=seconds,
+        sampler=f"nutpie {nutpie.__version__}",
+    )
+    return diagnosed(Draws(theta, np.zeros(len(theta)), chain), sampling)
+
+
+def _complete(posterior: Any, graph: RowGraph, settings: NutsSettings) -> np.ndarray:
+    """Theta (S, P), or an exception: the sampler hands back a short trace as if it were complete."""
+    asked = (settings.chains, settings.draws)
+    got = (posterior.sizes["chain"], posterior.sizes["draw"])
+    names = [str(value.name) for value in graph.value_vars]
+    if got == asked:
+        parts = [posterior[name].values.astype(float).reshape(asked[0] * asked[1], -1) for name in names]
+        theta = np.concatenate(parts, axis=1)
+        if np.isfinite(theta).all():
+            return theta
+    raise SamplingInterrupted(
+        f"Sampling stopped early: {asked[1]} draws in each of {asked[0]} chains were asked for, "
+        f"{got[1]} in {got[0]} came back complete or in part; no draws were kept."
+    )
+
+
+def _weighted_block(
+    graph: RowGraph, flat: dict[Variable, Variable], data: Mapping[str, np.ndarray], block: int
+) -> Variable:
+    """Σ weight · log_lik over one block, with its arrays as shared variables."""
+    shared: dict[Variable, Variable] = {}
+    for name, variable in [*graph.inputs.items(), (_POSITION, graph.position)]:
+        shared[variable] = pytensor.shared(
+            data[_key(name, 0)], name=_key(name, block), shape=variable.type.shape
+        )
+    weight = pytensor.shared(data[_key(_WEIGHT, 0)], name=_key(_WEIGHT, block), shape=(None,))
+    (log_lik,) = clone_replace([graph.log_lik], {**flat, **shared})
+    return (weight * log_lik).sum()
+
+
+def _dtype(variable: Any) -> str:
+    return variable.type.dtype
+
+
+def _key(name: str, block: int) -> str:
+    return f"{name} #{block}"
+
+
+def _shared_data(
+    graph: RowGraph,
+    blocks: int,
+    inputs: Mapping[str, np.ndarray],
+    position: np.ndarray,
+    weights: np.ndarray,
+    keep: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Arrays of the rows that take part, cut into blocks; what is missing is a copy of a row, of weight zero."""
+    size = len(keep) if graph.regime == "dynamic" else graph.n_rows
+    filled = np.concatenate([keep, np.full(blocks * size - len(keep), keep[0])])
+    weight = np.where(np.arange(len(filled)) < len(keep), weights[filled], 0.0)
+    arrays: dict[str, tuple[np.ndarray, str]] = {
+        name: (inputs[name][filled], _dtype(variable)) for name, variable in graph.inputs.items()
+    }
+    arrays[_POSITION] = (np.asarray(position)[filled], _dtype(graph.position))
+    arrays[_WEIGHT] = (weight, "float64")
+    return {
+        _key(name, block): np.ascontiguousarray(value[block * size : (block + 1) * size], dtype=dtype)
+        for name, (value, dtype) in arrays.items()
+        for block in range(blocks)
+    }
+
+
+def _starting_points(initial: np.ndarray, start: Posterior | None) -> Callable[[Any], np.ndarray]:
+    """Return a function of a seed that gives a chain's starting point."""
+    if isinstance(start, Draws):
+        theta, weights = start.theta, start.weights
+
+        def from_draws(seed: Any = None) -> np.ndarray:
+            return theta[np.random.default_rng(seed).choice(len(theta), p=weights)].copy()
+
+        return from_draws
+
+    def around(seed: Any = None) -> np.ndarray:
+        return initial + np.random.default_rng(seed).uniform(-_JITTER, _JITTER, len(initial))
+
+    return around
+
+
+def _refuse_discrete(graph: RowGraph) -> None:
+    if graph.discrete:
+        raise MethodError(
+            "a model of continuous free variables to sample with NUTS",
+            f"the discrete {', '.join(map(repr, graph.discrete))}",
+            "Marginalise them out, or use method='weights'.",
+        )
+
+
+def _refuse_weights(weights: np.ndarray, n_rows: int) -> None:
+    if np.shape(weights) != (n_rows,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise DataError(f"{n_rows} finite weights of at least 0", f"{np.asarray(weights)!r}")
+    if not (weights > 0).any():
+        raise DataError("at least one row of positive weight", "none", "Keep some rows.")
