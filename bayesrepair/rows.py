@@ -143,7 +143,7 @@ class Rows:
             equal = a == b
             if a.dtype.kind == "f" and b.dtype.kind == "f":
                 equal |= np.isnan(a) & np.isnan(b)
-            same &= np.asarray(equal).reshape(len(positions), -1).all(axis=1)
+            same &= np.asarray(equal).all(axis=tuple(range(1, a.ndim)))
         return same
 
 
