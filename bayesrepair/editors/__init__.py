@@ -3,10 +3,12 @@
 from bayesrepair.edit import EDITORS
 from bayesrepair.editors.conjugate import ConjugateUpdate
 from bayesrepair.editors.retrain import Retrain
+from bayesrepair.editors.transport import Transport
 from bayesrepair.editors.weights import Weights
 
 EDITORS["weights"] = Weights
+EDITORS["transport"] = Transport
 EDITORS["retrain"] = Retrain
 EDITORS["conjugate"] = ConjugateUpdate
 
-__all__ = ["ConjugateUpdate", "Retrain", "Weights"]
+__all__ = ["ConjugateUpdate", "Retrain", "Transport", "Weights"]
