@@ -31,6 +31,8 @@ class RowInput:
         The user's own labels in the order of the integer codes, where the codes were recognised in a column.
     span : tuple of int, optional
         Smallest and largest integer allowed where the array indexes a parameter.
+    conflicting : bool
+        Whether the user's table has a column of this name with other values (scaled outside the model, perhaps).
     """
 
     name: str
@@ -39,6 +41,7 @@ class RowInput:
     columns: tuple[str, ...] = ()
     levels: tuple | None = None
     span: tuple[int, int] | None = None
+    conflicting: bool = False
 
     @property
     def tail(self) -> tuple[int, ...]:

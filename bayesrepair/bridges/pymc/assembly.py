@@ -1,0 +1,202 @@
+"""From one reading of the row axes to the expressions of a row graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.distributions.shape_utils import change_dist_size
+from pytensor.compile import SharedVariable
+from pytensor.graph.basic import Variable
+
+from bayesrepair.bridges.pymc import refusals
+from bayesrepair.bridges.pymc.alignment import Reading, likelihood_ancestors
+from bayesrepair.bridges.pymc.graph import Regime, RowInput
+from bayesrepair.bridges.pymc.lowering import is_named, like, substituted
+from bayesrepair.bridges.pymc.naming import Match, match, unique
+from bayesrepair.bridges.pymc.parts import Observed, Parts
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Row inputs by name, and which input (or fill) stands for which leaf.
+
+    Parameters
+    ----------
+    sources : dict of str to RowInput
+    leaf_input : dict of Variable to str
+        Input that stands for a leaf of the user's graph.
+    fills : frozenset of Variable
+        Leaves that repeat one row (``np.zeros(N)``): repeated for any rows, never asked for.
+    """
+
+    sources: dict[str, RowInput]
+    leaf_input: dict[Variable, str]
+    fills: frozenset[Variable]
+
+
+def label(parts: Parts, reading: Reading, columns: Mapping[str, Any]) -> Labelled:
+    """Name the row-aligned arrays: outcomes, the model's own names, columns of equal values, ``constant_0`` …."""
+    sources: dict[str, RowInput] = {}
+    leaf_input: dict[Variable, str] = {}
+    fills: set[Variable] = set()
+    by_content: dict[tuple, str] = {}
+    for observed in parts.observed:
+        sources[observed.name] = _outcome_input(observed, columns)
+        leaf_input[observed.value] = observed.name
+    counter = 0
+    for leaf, values in reading.values.items():
+        if leaf in leaf_input:
+            continue
+        found = match(values, columns, prefer=leaf.name or "")
+        key = (values.dtype.str, values.shape, values.tobytes(), "")
+        if isinstance(leaf, SharedVariable) or leaf.name:
+            key = (*key[:3], leaf.name or str(id(leaf)))
+        elif found is None and len(values) > 1 and (values == values[:1]).all():
+            fills.add(leaf)
+            continue
+        if key not in by_content:
+            name = leaf.name or (found.name if found else f"constant_{counter}")
+            counter += not leaf.name and not found
+            by_content[key] = name = unique(name, sources)
+            sources[name] = _input(name, values, found, conflicting=name in columns and found is None)
+        leaf_input[leaf] = by_content[key]
+    return Labelled(sources, leaf_input, frozenset(fills))
+
+
+def _outcome_input(observed: Observed, columns: Mapping[str, Any]) -> RowInput:
+    own = observed.value.name or ""
+    aliases = (own,) if own and own != observed.name else ()
+    present = observed.present
+    if present is not None:
+        columns = {k: np.asarray(v)[present] for k, v in columns.items() if len(v) == len(present)}
+    found = match(observed.training, columns, prefer=observed.name)
+    return _input(observed.name, observed.training, found, aliases=aliases)
+
+
+def _input(name: str, values: np.ndarray, found: Match | None, **more: Any) -> RowInput:
+    if found is None:
+        return RowInput(name, values, **more)
+    return RowInput(name, values, columns=found.columns, levels=found.levels, **more)
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """Graphs of placeholders for the constrained parameters, and of row inputs.
+
+    Parameters
+    ----------
+    position : Variable
+    inputs : dict of str to Variable
+    log_lik : Variable
+        (n,).
+    outcome_rv : Variable
+        The outcome's random variable, its own value nowhere in it.
+    outcome_with_y : Variable
+        The same, sized by the observed value; its parameters are those of the likelihood.
+    """
+
+    position: Variable
+    inputs: dict[str, Variable]
+    log_lik: Variable
+    outcome_rv: Variable
+
+
+def assemble(parts: Parts, reading: Reading, labelled: Labelled, regime: Regime) -> Assembled:
+    """Likelihood and outcome as functions of rows.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the density is joint over rows, or has no closed form.
+    """
+    n_static = parts.n_rows if regime == "static" else None
+    position = pt.tensor("position", dtype="int64", shape=(n_static,))
+    n = position.shape[0] if n_static is None else pt.constant(n_static)
+    inputs = {
+        name: pt.tensor(name, dtype=source.training.dtype.name, shape=(n_static, *source.tail))
+        for name, source in labelled.sources.items()
+    }
+    replacements = _replacements(parts, reading, labelled, inputs, position, n)
+    terms = []
+    for observed in parts.observed:
+        rv = _rv(parts, observed, replacements, n if regime == "dynamic" else None)
+        terms.append(_log_lik(observed, rv, inputs[observed.name]))
+    blank = {
+        leaf: like(pt.zeros((n, *tensor.type.shape[1:]), dtype=tensor.dtype), leaf)
+        for leaf, name in labelled.leaf_input.items()
+        for tensor in [inputs[name]]
+        if name == parts.observed[0].name
+    }
+    outcome_rv = _rv(parts, parts.observed[0], {**replacements, **blank}, n if regime == "dynamic" else None)
+    log_lik = terms[0]
+    for term in terms[1:]:
+        log_lik = log_lik + term
+    return Assembled(position, inputs, log_lik, outcome_rv)
+
+
+def _replacements(
+    parts: Parts,
+    reading: Reading,
+    labelled: Labelled,
+    inputs: Mapping[str, Variable],
+    position: Variable,
+    n: Variable,
+) -> dict[Variable, Variable]:
+    replacements: dict[Variable, Variable] = {}
+    for rv, own in zip(parts.free, parts.constrained_inputs, strict=True):
+        replacements[rv] = like(own[position] if rv in reading.latents else own, rv)
+    for leaf, name in labelled.leaf_input.items():
+        rows_last = pt.moveaxis(inputs[name], 0, reading.axis.get(leaf, 0))
+        replacements[leaf] = like(rows_last, leaf)
+    for leaf in labelled.fills:
+        row = pt.constant(reading.values[leaf][0])
+        repeated = pt.moveaxis(pt.alloc(row, n, *row.type.shape), 0, reading.axis[leaf])
+        replacements[leaf] = like(repeated, leaf)
+    for mask in reading.masks:
+        replacements[mask] = pt.arange(n)
+    for observed in parts.observed:
+        replacements.setdefault(observed.rv, like(inputs[observed.name], observed.rv))
+    return replacements
+
+
+def _rv(
+    parts: Parts, observed: Observed, replacements: Mapping[Variable, Variable], n: Variable | None
+) -> Variable:
+    """The observed random variable on row inputs, resized where any number of rows may come."""
+    used = {k: v for k, v in replacements.items() if k is not observed.rv}
+    if is_named(observed.rv) and observed.rv.type.dims[0] != observed.dims[observed.axis]:  # type: ignore[index]
+        raise AssertionError("rows are the first dim")
+    [rv] = substituted([observed.rv], used)
+    if n is None:
+        return rv
+    support = getattr(rv.owner.op, "ndim_supp", 0)
+    batch = rv.type.ndim - support
+    rest = [
+        length if length is not None else rv.shape[axis]
+        for axis, length in enumerate(rv.type.shape[1:batch], start=1)
+    ]
+    return change_dist_size(rv, (n, *rest)) if batch else rv
+
+
+def _log_lik(observed: Observed, rv: Variable, value: Variable) -> Variable:
+    try:
+        term = pm.logp(rv, value)
+    except NotImplementedError as error:
+        refusals.no_density(observed.name, f"none that PyMC can derive ({error})")
+    if term.type.ndim == 0:
+        refusals.joint_density(observed.rv, observed.name)
+    if term.type.ndim > 1:
+        term = term.sum(axis=tuple(range(1, term.type.ndim)))
+    return term
+
+
+def outcome_enters_itself(parts: Parts, labelled: Labelled) -> bool:
+    """Whether the outcome's values (not only their number) are among its own parameters."""
+    observed = parts.observed[0]
+    used = likelihood_ancestors(parts, observed, contents=True)
+    return any(leaf in used for leaf, name in labelled.leaf_input.items() if name == observed.name)

@@ -1,0 +1,269 @@
+"""A PyMC model as a `bayesrepair.model.Model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pymc as pm
+
+from bayesrepair.bridges.pymc import refusals
+from bayesrepair.bridges.pymc.evaluation import RowFunctions
+from bayesrepair.bridges.pymc.extraction import row_graph
+from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.intake import POSITION, rows_of, training_rows
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError, UnsupportedModelError
+
+_SIMULATIONS = 64  # outcomes averaged for a mean without a closed form
+_SEED = 20240229  # so that such a mean is the same each time
+
+
+def pymc_model(
+    model: pm.Model, *, data: Any = None, outcome: str | None = None, mode: str = "NUMBA"
+) -> PyMCModel:
+    """Read a PyMC model; the result has gradients unless a free variable is discrete.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        Never written.
+    data : DataFrame, mapping or Dataset, optional
+        The table it was built on: arrays inside the model take the names of the columns that hold their values.
+    outcome : str, optional
+        Which observed variable is predicted; the first by default.
+    mode : str
+        PyTensor mode to compile with.
+
+    Returns
+    -------
+    PyMCModel
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the rows are not conditionally independent given the parameters; the message names the reason.
+
+    Examples
+    --------
+    >>> with pm.Model() as coin:
+    ...     p = pm.Beta("p", 1, 1)
+    ...     y = pm.Bernoulli("y", p, observed=np.array([1, 0, 1]))
+    >>> bridge = pymc_model(coin, mode="FAST_COMPILE")
+    >>> theta = np.array([[0.0], [np.log(3)]])  # logit p = 0 and log 3, so p = 1/2 and 3/4
+    >>> np.exp(bridge.log_lik(theta, bridge.training)).round(2)
+    array([[0.5 , 0.5 , 0.5 ],
+           [0.75, 0.25, 0.75]])
+    """
+    graph = row_graph(model, data=data, outcome=outcome)
+    kind = PyMCModel if graph.discrete else DifferentiablePyMCModel
+    return kind(model, graph, mode=mode)
+
+
+class PyMCModel:
+    """Pointwise likelihood, predictions and simulations of a PyMC model, for its own and for new rows.
+
+    Parameters
+    ----------
+    model : pymc.Model
+        Kept as ``pymc``; never written, and changed later it has no effect here.
+    graph : RowGraph
+    mode : str
+        PyTensor mode of the compiled functions, each of which is made at its first use.
+
+    Attributes
+    ----------
+    n_params : int
+    names : tuple of str
+        One for each entry of theta.
+    outcome : Outcome
+    dims, coords : mapping
+        Of what `constrain` returns, as ArviZ wants them.
+    training : Rows
+        The rows inside the model.
+    lacks : dict of str to str
+        Protocols that it does not satisfy, and why.
+    """
+
+    def __init__(self, model: pm.Model, graph: RowGraph, *, mode: str = "NUMBA") -> None:
+        self.pymc = model
+        self.graph = graph
+        self.mode = mode
+        self.functions = RowFunctions(graph, mode)
+        self.outcome = graph.outcome
+        self.training = training_rows(graph)
+        self.names = tuple(_names(graph))
+        self.n_params = len(self.names)
+        self.dims, self.coords = _dims_and_coords(model, graph)
+        self.lacks: dict[str, str] = {}
+        if graph.discrete:
+            names = ", ".join(map(repr, graph.discrete))
+            self.lacks["Differentiable"] = refusals.NO_GRADIENT.format(names=names)
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(self.graph.inputs)
+        return (
+            f"{type(self).__name__}({self.n_params} parameters, {self.graph.n_rows} rows of {arrays}; "
+            f"outcome {self.outcome.name!r}, {self.outcome.kind})"
+        )
+
+    @property
+    def initial(self) -> np.ndarray:
+        """The model's initial point, shape (P,)."""
+        point = self.pymc.initial_point(0)
+        return np.concatenate([np.ravel(point[str(v.name)]).astype(float) for v in self.graph.value_vars])
+
+    def log_prior(self, theta: np.ndarray) -> np.ndarray:
+        """Log prior density in the unconstrained space, log-Jacobian and Potentials included: (S, P) → (S,)."""
+        return self.functions.log_prior(self._checked(theta))
+
+    def log_lik(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
+        """Pointwise log-likelihood: (S, P) → (S, N).
+
+        Raises
+        ------
+        DataError
+            If the rows lack an array (the outcome, for instance) or hold an index out of range.
+        """
+        theta = self._checked(theta)
+        if not len(rows):
+            return np.empty((len(theta), 0))
+        arrays, position = self._arrays(rows, with_outcome=True)
+        return self.functions.over_rows("log_lik", theta, arrays, position)
+
+    def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
+        """Class probabilities, or the mean of the outcome: (S, P) → (S, N, K).
+
+        K is the number of classes (two for a Bernoulli outcome), the number of columns of a multivariate outcome,
+        else 1. A mean without a closed form is the average of 64 simulated outcomes, always the same ones; for a
+        Cauchy outcome, which has no mean, its centre stands in.
+        """
+        theta = self._checked(theta)
+        arrays, position = self._arrays(rows, with_outcome=False)
+        if self.graph.predicted is not None and len(rows):
+            return self.functions.over_rows("predicted", theta, arrays, position)
+        rng = np.random.default_rng(_SEED)
+        total = self.simulate(theta, rows, rng).astype(float)
+        for _ in range(_SIMULATIONS - 1):
+            total += self.simulate(theta, rows, rng)
+        return (total / _SIMULATIONS).reshape(len(theta), len(rows), -1)
+
+    def simulate(self, theta: np.ndarray, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+        """One outcome a draw and row from the predictive: (S, P) → (S, N), or (S, N, D) if it is multivariate.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the outcome's distribution cannot be drawn from.
+        """
+        theta = self._checked(theta)
+        if not len(rows):
+            return np.empty((len(theta), 0))
+        arrays, position = self._arrays(rows, with_outcome=False)
+        try:
+            return self.functions.simulated(theta, arrays, position, rng)
+        except NotImplementedError as error:
+            raise UnsupportedModelError(
+                f"a distribution of {self.outcome.name!r} that can be drawn from",
+                f"none ({error})",
+                "Pass random= to pm.CustomDist.",
+            ) from error
+
+    def constrain(self, theta: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Free variables, and Deterministics that do not vary over rows: (S, P) → arrays (S, ...)."""
+        return self.functions.constrained(self._checked(theta))
+
+    def rows(self, data: Any) -> Rows:
+        """Rows from a DataFrame, a mapping of arrays or a Dataset; the outcome may be absent.
+
+        Raises
+        ------
+        DataError
+            If an array is absent or has another shape, or holds a level or class unseen in training.
+        UnsupportedModelError
+            If the model knows its training rows only.
+        """
+        return data if isinstance(data, Rows) else rows_of(self.graph, data)
+
+    def _checked(self, theta: np.ndarray) -> np.ndarray:
+        theta = np.asarray(theta, dtype=float)
+        if theta.ndim != 2 or theta.shape[1] != self.n_params:
+            raise DataError(f"theta of shape (S, {self.n_params})", f"shape {theta.shape}")
+        return theta
+
+    def _arrays(self, rows: Rows, *, with_outcome: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The row-aligned arrays, checked, and the position of each row."""
+        graph = self.graph
+        wanted = [name for name in graph.inputs if with_outcome or name not in graph.observed]
+        absent = [name for name in wanted if name not in rows.values]
+        if absent:
+            raise DataError(
+                f"rows with {', '.join(map(repr, wanted))}",
+                f"no {', '.join(map(repr, absent))}",
+                "Rows without an outcome can be predicted, not scored."
+                if with_outcome
+                else "Use model.rows(data).",
+            )
+        for name in wanted:
+            _refuse_out_of_range(graph, name, rows.values[name])
+        if not graph.latents:
+            return {name: rows.values[name] for name in wanted}, np.arange(len(rows))
+        if POSITION not in rows.values:
+            raise DataError(
+                f"rows of this model, with {POSITION!r}", "rows without it", "Use model.rows(data)."
+            )
+        return {name: rows.values[name] for name in wanted}, rows.values[POSITION]
+
+
+class DifferentiablePyMCModel(PyMCModel):
+    """A PyMC model whose free variables are all continuous."""
+
+    def log_target_and_grad(
+        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """``log_prior + Σ weight · log_lik`` and its gradient: (S, P), (N,) → (S,), (S, P).
+
+        Rows of weight 0 take no part, whatever their likelihood. Memory does not grow with S × N.
+        """
+        theta = self._checked(theta)
+        weight = np.asarray(weight, dtype=float)
+        if weight.shape != (len(rows),):
+            raise DataError(f"weights of shape ({len(rows)},)", f"shape {weight.shape}")
+        used = np.flatnonzero(weight)
+        some = rows if len(used) == len(rows) else rows.at(used)
+        arrays, position = self._arrays(some, with_outcome=True)
+        return self.functions.target_and_grad(theta, arrays, position, weight[used])
+
+
+def _refuse_out_of_range(graph: RowGraph, name: str, values: np.ndarray) -> None:
+    span = graph.sources[name].span
+    if span is not None and len(values) and not span[0] <= values.min() <= values.max() <= span[1]:
+        raise DataError(
+            f"{name!r} from {span[0]} to {span[1]}, the levels seen in training",
+            f"values from {values.min()} to {values.max()}",
+            "A level unseen in training has no parameter: drop those rows, or refit with them in the data.",
+        )
+
+
+def _names(graph: RowGraph) -> list[str]:
+    names = []
+    for variable, shape in zip(graph.value_vars, graph.shapes, strict=True):
+        for index in np.ndindex(*shape):
+            at = f"[{', '.join(map(str, index))}]" if shape else ""
+            names.append(f"{variable.name}{at}")
+    return names
+
+
+def _dims_and_coords(
+    model: pm.Model, graph: RowGraph
+) -> tuple[dict[str, tuple[str, ...]], dict[str, np.ndarray]]:
+    """Declared dims, or ``name_dim_0`` … as ArviZ calls them."""
+    dims, coords = {}, {}
+    for name, variable in graph.constrained.items():
+        declared = model.named_vars_to_dims.get(name) or (None,) * variable.type.ndim
+        dims[name] = tuple(str(d) if d is not None else f"{name}_dim_{i}" for i, d in enumerate(declared))
+        for dim in dims[name]:
+            if model.coords.get(dim) is not None:
+                coords[dim] = np.asarray(model.coords[dim])
+    return dims, coords

@@ -1,0 +1,71 @@
+"""What a model predicts for a row: class probabilities, or the mean of the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pymc.distributions.moments import mean as moment_mean
+from pymc.exceptions import UndefinedMomentException
+from pytensor.graph.basic import Constant, Variable
+from pytensor.tensor.random.basic import BernoulliRV, BinomialRV, CategoricalRV, CauchyRV
+
+from bayesrepair.bridges.pymc.graph import RowInput
+from bayesrepair.model import Outcome
+
+
+def n_classes(rv: Variable, evaluate: Callable[[Variable], np.ndarray]) -> int | None:
+    """Number of classes of a categorical outcome; None for counts and continuous outcomes."""
+    op = rv.owner.op
+    if rv.type.ndim != 1:
+        return None
+    if isinstance(op, BernoulliRV):
+        return 2
+    if isinstance(op, BinomialRV):
+        trials = op.dist_params(rv.owner)[0]
+        return 2 if _all_one(trials) else None
+    if isinstance(op, CategoricalRV):
+        [p] = op.dist_params(rv.owner)
+        known = p.type.shape[-1]
+        return int(evaluate(p.shape[-1])) if known is None else known
+    return None
+
+
+def _all_one(trials: Variable) -> bool:
+    while trials.owner is not None and len(trials.owner.inputs) == 1:
+        trials = trials.owner.inputs[0]
+    return isinstance(trials, Constant) and bool((np.asarray(trials.data) == 1).all())
+
+
+def class_probabilities(rv: Variable, classes: int) -> Variable:
+    """(n, K), from the distribution's own log density, so that no probability cancels to zero."""
+    n = rv.shape[0]
+    columns = [pt.exp(pm.logp(rv, pt.full((n,), k, dtype=rv.dtype))) for k in range(classes)]
+    return pt.stack(columns, axis=-1)
+
+
+def closed_mean(rv: Variable) -> Variable | None:
+    """(n, K) mean of the outcome; the centre of a Cauchy, which has no mean; None without a closed form."""
+    op = rv.owner.op
+    if isinstance(op, CauchyRV):
+        centre = pt.broadcast_to(op.dist_params(rv.owner)[0], rv.shape)
+    else:
+        try:
+            centre = moment_mean(rv)
+        except (NotImplementedError, UndefinedMomentException):
+            return None
+    centre = pt.as_tensor(centre).astype("float64")
+    if centre.type.ndim == 1:
+        return centre[:, None]
+    return centre.reshape((centre.shape[0], -1))
+
+
+def outcome_of(source: RowInput, rv: Variable, classes: int | None, labels: tuple | None) -> Outcome:
+    """Name, kind and classes of the outcome."""
+    if classes is not None:
+        names = source.levels or labels or tuple(range(classes))
+        return Outcome(source.name, "class", tuple(names)[:classes])
+    kind = "continuous" if np.dtype(rv.dtype).kind == "f" else "count"
+    return Outcome(source.name, kind)  # type: ignore[arg-type]
