@@ -244,8 +244,8 @@ def find_causes(
 
 
 def _replicates(count: int) -> int:
-    """Replicates of all ranks: 400, fewer where ranks of so many rows would fill the memory."""
-    return int(np.clip(40_000_000 // max(count, 1), 40, 400))
+    """Replicates of all ranks: 200, and fewer where sorting so many rows would take minutes."""
+    return int(np.clip(40_000_000 // max(count, 1), 40, 200))
 
 
 def _refuse_failures(fit: Fit, rows: Rows) -> None:

@@ -1,0 +1,28 @@
+"""``python -m benchmarks NAME``: run one benchmark; without a name, list them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "editing": "edited posteriors against pools of refits (BENCHMARKS B1, first two models)",
+    "check": "power and false alarms of the check that does not reuse the weights",
+    "pima": "the REPORT's experiment on Pima (METHODS R1, erratum 13)",
+    "memory": "peak memory of scoring against the number of rows",
+}
+
+
+def main() -> int:
+    """Run the benchmark that the command line names."""
+    if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
+        print("usage: python -m benchmarks NAME [--help]\n")
+        for name, what in BENCHMARKS.items():
+            print(f"  {name:10s} {what}")
+        return 0 if len(sys.argv) < 2 else 2
+    importlib.import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
