@@ -18,12 +18,12 @@ JITTER = 0.2  # the step varies by this share, so that no trajectory closes on i
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """Draws after some moves.
+    """Draws after each of some moves.
 
     Parameters
     ----------
-    theta, gradient : array, shape (S, P)
-        Where the draws are now, and the gradient of the log density there.
+    path, path_gradient : array, shape (moves, S, P)
+        Where the draws were after each move, and the gradient of the log density there.
     acceptance : array, shape (S,)
         Mean acceptance probability of each draw.
     step : float
@@ -31,11 +31,16 @@ class Moved:
         Gradients evaluated.
     """
 
-    theta: np.ndarray
-    gradient: np.ndarray
+    path: np.ndarray
+    path_gradient: np.ndarray
     acceptance: np.ndarray
     step: float
     gradients: int
+
+    @property
+    def theta(self) -> np.ndarray:
+        """Where the draws are in the end, shape (S, P)."""
+        return self.path[-1]
 
 
 def sample(
@@ -81,11 +86,13 @@ def sample(
     gradients += len(theta)
     leapfrogs = int(np.clip(np.ceil(length / step), 1, most_leapfrogs))
     acceptance = np.zeros(len(theta))
-    for _ in range(moves):
+    path, path_gradient = np.empty((moves, *theta.shape)), np.empty((moves, *theta.shape))
+    for move in range(moves):
         size = step * (1 + JITTER * (2 * rng.random() - 1))
         theta, value, gradient, rate = _move(target, theta, value, gradient, factor, size, leapfrogs, rng)
         acceptance += rate / moves
-    return Moved(theta, gradient, acceptance, step, gradients + moves * leapfrogs * len(theta))
+        path[move], path_gradient[move] = theta, gradient
+    return Moved(path, path_gradient, acceptance, step, gradients + moves * leapfrogs * len(theta))
 
 
 def _tuned_step(

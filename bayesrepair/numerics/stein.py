@@ -11,7 +11,7 @@ import numpy as np
 
 
 def mean_terms(
-    values: np.ndarray, theta: np.ndarray, gradient: np.ndarray, weights: np.ndarray
+    values: np.ndarray, theta: np.ndarray, gradient: np.ndarray, weights: np.ndarray, half: np.ndarray
 ) -> np.ndarray:
     """Terms whose weighted mean estimates the error of each mean, in posterior sds.
 
@@ -22,6 +22,8 @@ def mean_terms(
     theta, gradient : array, shape (S, P)
     weights : array, shape (S,)
         They sum to one.
+    half : array of int, shape (S,)
+        0 or 1: the coefficients β applied to one half come from the other, so that the terms keep mean zero.
 
     Returns
     -------
@@ -30,33 +32,44 @@ def mean_terms(
 
     Examples
     --------
-    >>> theta = np.array([[-1.0], [1.0]]) + 0.5  # the target is N(0, 1): the mean is .5 too high
-    >>> mean_terms(theta, theta, -theta, np.array([0.5, 0.5])).mean(0)
+    >>> theta = np.array([[-1.0], [1.0], [-1.0], [1.0]]) + 0.5  # the target is N(0, 1): the mean is .5 too high
+    >>> mean_terms(theta, theta, -theta, np.full(4, 0.25), np.array([0, 0, 1, 1])).mean(0)
     array([-0.5])
     """
-    centred, sd = standardise(values, weights)
-    slope = (theta - weights @ theta).T @ (weights[:, None] * centred)
-    return gradient @ (slope / sd)
+    terms = np.empty(values.shape)
+    for h in (0, 1):
+        use, fit = half == h, half != h
+        slope, variance = slopes(values[fit], theta[fit], weights[fit])
+        terms[use] = gradient[use] @ (slope / np.sqrt(variance))
+    return terms
 
 
-def scale_terms(theta: np.ndarray, gradient: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def scale_terms(theta: np.ndarray, gradient: np.ndarray, weights: np.ndarray, half: np.ndarray) -> np.ndarray:
     """Terms whose weighted mean is the relative error of each parameter's variance, with the sign of the correction.
 
     ``1 + (θ_j − m_j)(Σ g)_j / Σ_jj``: the diagonal of the second identity, preconditioned by the covariance Σ of the
-    draws. Variances s² times too large give ``1 − s²``.
+    draws, m and Σ from the other half. Variances s² times too large give ``1 − s²``.
 
     Examples
     --------
-    >>> theta = 2 * np.array([[-1.0], [1.0]])  # the target is N(0, 1): the variance is 4 times too large
-    >>> scale_terms(theta, -theta, np.array([0.5, 0.5])).mean(0)
+    >>> theta = 2 * np.array([[-1.0], [1.0], [-1.0], [1.0]])  # the target is N(0, 1): the variance is 4 times too large
+    >>> scale_terms(theta, -theta, np.full(4, 0.25), np.array([0, 0, 1, 1])).mean(0)
     array([-3.])
     """
-    centred, sd = standardise(theta, weights)
-    return 1 + centred / sd * mean_terms(theta, theta, gradient, weights)
+    terms = np.empty(theta.shape)
+    for h in (0, 1):
+        use, fit = half == h, half != h
+        slope, variance = slopes(theta[fit], theta[fit], weights[fit])
+        centre = weights[fit] @ theta[fit] / weights[fit].sum()
+        terms[use] = 1 + (theta[use] - centre) * (gradient[use] @ (slope / variance))
+    return terms
 
 
-def standardise(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centred values (S, H) and their weighted sds (H,); a constant gets sd 1, so that its terms are zero."""
+def slopes(values: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``cov(θ, h)`` (P, H) and ``var(h)`` (H,) under the weights; a constant gets variance 1, its terms are zero."""
+    weights = weights / weights.sum()
     centred = values - weights @ values
-    sd = np.sqrt(weights @ np.square(centred))
-    return centred, np.where(sd > 1e-12 * (1 + np.abs(weights @ values)), sd, 1.0)
+    variance = weights @ np.square(centred)
+    slope = (theta - weights @ theta).T @ (weights[:, None] * centred)
+    constant = variance <= 1e-24 * (1 + np.square(weights @ values))
+    return np.where(constant, 0.0, slope), np.where(constant, 1.0, variance)
