@@ -257,9 +257,10 @@ def _names(graph: RowGraph) -> list[str]:
 
 def _dims_and_coords(
     model: pm.Model, graph: RowGraph
-) -> tuple[dict[str, tuple[str, ...]], dict[str, np.ndarray]]:
+) -> tuple[Mapping[str, tuple[str, ...]], Mapping[str, np.ndarray]]:
     """Declared dims, or ``name_dim_0`` … as ArviZ calls them."""
-    dims, coords = {}, {}
+    dims: dict[str, tuple[str, ...]] = {}
+    coords: dict[str, np.ndarray] = {}
     for name, variable in graph.constrained.items():
         declared = model.named_vars_to_dims.get(name) or (None,) * variable.type.ndim
         dims[name] = tuple(str(d) if d is not None else f"{name}_dim_{i}" for i, d in enumerate(declared))

@@ -183,7 +183,7 @@ def _transformed(model: pm.Model, constrained: list[np.ndarray]) -> list[np.ndar
                 "draws that its transform does not return",
                 "Is this the posterior of another model?",
             )
-    return [values.get(rv, before[rv]) for rv in rvs]
+    return [values[rv] if rv in values else before[rv] for rv in rvs]
 
 
 def _sampling(tree: xr.DataTree, chains: int, draws: int) -> Sampling:
