@@ -118,7 +118,7 @@ def assemble(parts: Parts, reading: Reading, labelled: Labelled, regime: Regime)
     position = pt.tensor("position", dtype="int64", shape=(n_static,))
     n = position.shape[0] if n_static is None else pt.constant(n_static)
     inputs = {
-        name: pt.tensor(name, dtype=source.training.dtype.name, shape=(n_static, *source.tail))
+        name: pt.TensorType(source.training.dtype.name, shape=(n_static, *source.tail))(name)
         for name, source in labelled.sources.items()
     }
     replacements = _replacements(parts, reading, labelled, inputs, position, n)

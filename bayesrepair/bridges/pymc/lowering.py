@@ -36,9 +36,8 @@ def like(tensor: Variable, model_variable: Variable) -> Variable:
 def placeholder(model_variable: Variable, name: str | None = None, shape: tuple | None = None) -> Variable:
     """A fresh tensor input of the same dtype and static shape."""
     kind = model_variable.type
-    return pt.tensor(
-        name=name or model_variable.name, dtype=kind.dtype, shape=kind.shape if shape is None else shape
-    )
+    # not pt.tensor: it reads a name such as "1|g" as a dtype, and fails
+    return pt.TensorType(kind.dtype, shape=kind.shape if shape is None else shape)(name or model_variable.name)
 
 
 def substituted(outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]) -> list[Variable]:
