@@ -60,8 +60,8 @@ class Check:
     direction : float
         Shift along the worst direction of the parameter space, in posterior sds; a lower bound.
     moved : float
-        Largest change that the moves made to a mean (of a parameter, a prediction, or their squares), in posterior
-        sds; a lower bound.
+        Largest change that the moves made to a mean or to a mean absolute deviation (of a parameter, a prediction),
+        in posterior sds; a lower bound.
     z_stein, z_moves : float
         Largest standardised statistics.
     p_stein, p_direction, p_moves : float
@@ -211,9 +211,13 @@ def _doubts(change: Change) -> str:
     draws = change.posterior
     assert isinstance(draws, Draws)  # only draws are checked
     split = by_chain(draws.theta, draws.chain)
-    if split.shape[1] < SHORTEST_CHAIN:
+    if len(split) == 1:  # one chain is compared with itself: its first half with its second
+        half = split.shape[1] // 2
+        split = np.concatenate([split[:, :half], split[:, half : 2 * half]])
+    varying = split[:, :, np.ptp(split, axis=(0, 1)) > 0]
+    if split.shape[1] < SHORTEST_CHAIN or not varying.size:
         return ""
-    rhat = float(np.nanmax(array_stats.rhat(split, chain_axis=0, draw_axis=1)))
+    rhat = float(np.max(array_stats.rhat(varying, chain_axis=0, draw_axis=1)))
     if rhat <= LARGEST_RHAT:
         return ""
     return f"the chains disagree (r-hat {rhat:.2f}), and no local check sees the weight of modes"

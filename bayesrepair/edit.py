@@ -224,7 +224,7 @@ def edit(
     change = fit.change(*factors)
     if not len(change.factor.rows):
         return _identity(fit, factors)
-    _refuse_inapplicable(editor, change)
+    refuse_inapplicable(editor, change)
     rng = np.random.default_rng(random_seed)
     started = time.perf_counter()
     posterior, info = editor(change, rng)
@@ -305,7 +305,8 @@ def _identity(fit: Fit, factors: tuple[Factor, ...]) -> Edited:
     return Edited(fit, fit.edited(posterior, factors, drawn=False), factors, info)
 
 
-def _refuse_inapplicable(editor: Editor, change: Change) -> None:
+def refuse_inapplicable(editor: Editor, change: Change) -> None:
+    """Raise MethodError where an editor cannot serve this posterior, model or direction."""
     name = type(editor).__name__
     if not isinstance(change.posterior, editor.accepts):
         wanted = " or ".join(kind.__name__ for kind in editor.accepts)

@@ -1,14 +1,16 @@
 """Editors by name: one file and one line each."""
 
 from bayesrepair.edit import EDITORS
+from bayesrepair.editors.auto import Auto
 from bayesrepair.editors.conjugate import ConjugateUpdate
 from bayesrepair.editors.retrain import Retrain
 from bayesrepair.editors.transport import Transport
 from bayesrepair.editors.weights import Weights
 
+EDITORS["auto"] = Auto
 EDITORS["weights"] = Weights
 EDITORS["transport"] = Transport
 EDITORS["retrain"] = Retrain
 EDITORS["conjugate"] = ConjugateUpdate
 
-__all__ = ["ConjugateUpdate", "Retrain", "Transport", "Weights"]
+__all__ = ["Auto", "ConjugateUpdate", "Retrain", "Transport", "Weights"]

@@ -143,7 +143,9 @@ def _moved(
     for h in (0, 1):
         at, transport = half == h, maps[1 - h]
         theta[at] = transport(draws.theta[at])
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # outside the support: weight zero
+        with np.errstate(
+            over="ignore", invalid="ignore", divide="ignore"
+        ):  # outside the support: weight zero
             score[at] = after.log_density(theta[at]) + transport.log_det
     score = np.where(np.isnan(score), -np.inf, score)
     pooled = Draws(theta, draws.log_weights + score - source, draws.chain, draws.r_eff)

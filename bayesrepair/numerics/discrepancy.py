@@ -94,7 +94,8 @@ def move_figures(
     old = (np.column_stack([theta, predictions])[ancestor] - centre) / sd
     kept = slice(min(SETTLED, len(moved.path)) - 1, None)
     new = (np.concatenate([moved.path, path_predictions], axis=2)[kept] - centre) / sd
-    change = np.column_stack([new.mean(0) - old, np.square(new).mean(0) - np.square(old)]) / len(ancestor)
+    # absolute values see a change of scale as well as squares do, with lighter tails
+    change = np.column_stack([new.mean(0) - old, np.abs(new).mean(0) - np.abs(old)]) / len(ancestor)
     test = _test(ancestor, change, rng)
     error, noise = _prediction_error(
         moved.path_gradient[kept], new[:, :, theta.shape[1] :], ancestor, theta, weights, predictions
