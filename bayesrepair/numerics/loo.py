@@ -6,6 +6,8 @@ import numpy as np
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
+from bayesrepair.numerics.psis import flat_tail
+
 
 def loo_log_score(log_lik: np.ndarray, log_weight: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Log predictive density of each row when it is left out, ``log Σ_s w_s p_i``, ``w_s ∝ weight_s / p_i``.
@@ -27,8 +29,8 @@ def loo_log_score(log_lik: np.ndarray, log_weight: np.ndarray, *, r_eff: float =
     ratio = log_weight[:, None] - log_lik
     if len(log_lik) == 0 or ratio.shape[1] == 0:
         return np.zeros(ratio.shape[1]), np.zeros(ratio.shape[1])
-    flat = np.ptp(ratio, axis=0) < 1e-12
-    log_w, khat = np.zeros_like(ratio), np.full(ratio.shape[1], -np.inf)
+    flat = np.array([flat_tail(column, r_eff=r_eff) for column in ratio.T])
+    log_w, khat = ratio - ratio.max(axis=0), np.full(ratio.shape[1], -np.inf)
     if (~flat).any():
         shifted = np.ascontiguousarray((ratio - ratio.max(axis=0))[:, ~flat].T)
         smoothed, k = array_stats.psislw(-shifted, r_eff=r_eff, axis=-1)

@@ -23,7 +23,8 @@ def smooth(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, fl
     log_weights : array, shape (S,)
         Log weights whose exponentials sum to one.
     khat : float
-        Pareto k̂; −inf for constant ratios, +inf when a ratio is not finite upwards or too few draws form a tail.
+        Pareto k̂; −inf for ratios that are constant, or whose tail is one repeated value (bounded: nothing to
+        smooth); +inf when too few draws form a tail.
 
     Examples
     --------
@@ -35,11 +36,19 @@ def smooth(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, fl
     if np.isnan(log_ratio).any() or np.isposinf(log_ratio).any():
         raise FloatingPointError("log importance ratios hold nan or +inf")
     shifted = log_ratio - log_ratio.max()
-    if np.ptp(shifted) < 1e-12:
-        return np.full(len(shifted), -np.log(len(shifted))), -np.inf
+    if flat_tail(shifted, r_eff=r_eff):
+        return shifted - logsumexp(shifted), -np.inf
     log_w, khat = array_stats.psislw(-shifted, r_eff=r_eff)
     log_w = np.asarray(log_w, dtype=float)
     return log_w - logsumexp(log_w), float(khat) if np.isfinite(khat) else np.inf
+
+
+def flat_tail(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> bool:
+    """Whether the largest ratios, those that PSIS would smooth, are one repeated value."""
+    size = len(log_ratio)
+    tail = int(np.ceil(min(size / 5, 3 * np.sqrt(size / r_eff))))
+    largest = np.partition(log_ratio, size - tail - 1)[-tail - 1 :] if size > tail else log_ratio
+    return bool(np.ptp(largest) < 1e-12)
 
 
 def khat_threshold(size: int) -> float:
@@ -50,7 +59,7 @@ def khat_threshold(size: int) -> float:
     >>> round(khat_threshold(4000), 3), round(khat_threshold(100), 3)
     (0.7, 0.5)
     """
-    return min(1 - 1 / np.log10(size), 0.7)
+    return float(min(1 - 1 / np.log10(size), 0.7))
 
 
 def effective_sample_size(weights: np.ndarray) -> float:
