@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,8 @@ from bayesrepair.set_score import SetScore, set_score
 from bayesrepair.status import DataError, MethodError
 
 FAILURE_GROUPS = 24  # beyond it, failures share a place in the bootstrap
+
+Against = Literal["failures", "held_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ class Causes:
     ----------
     fit : Fit
     failures : Rows
-        The failures that scored the rows.
+        The rows that scored: the failures, or all held-out rows.
     scores : DataFrame
         One line a training row, sorted by ``score`` descending, ties by row.
     scored : Scored
@@ -88,6 +90,8 @@ class Causes:
         How the failures were inserted; None for scores that are no edits.
     found : Failures, optional
         The failures as found, with the held-out rows around them.
+    against : {"failures", "held_out"}
+        What a positive score works against.
     """
 
     fit: Fit
@@ -100,6 +104,7 @@ class Causes:
     after: Draws
     info: Info | None
     found: Failures | None = None
+    against: Against = "failures"
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -163,9 +168,10 @@ class Causes:
         return plot_causes(self, k, ax=ax, figsize=figsize)
 
     def _head(self) -> str:
+        whom = "failures" if self.against == "failures" else "held-out rows, failures and handled ones"
         return (
-            f"{len(self)} training rows ranked by cause score ({self.method}) against {len(self.failures)} failures; "
-            "a positive score works against the failures"
+            f"{len(self)} training rows ranked by cause score ({self.method}) against {len(self.failures)} {whom}; "
+            "a positive score works against them"
         )
 
     def __repr__(self) -> str:
@@ -181,6 +187,7 @@ def find_causes(
     failures: Failures | Any,
     *,
     method: str | Editor = "covariance",
+    against: Against = "failures",
     top: int = 20,
     block: int | None = None,
     progressbar: bool = True,
@@ -195,10 +202,14 @@ def find_causes(
     ----------
     fit : Fit
     failures : Failures, Rows or data
-        The failures F. Of a `Failures` only the failing rows are used.
+        The failures F. Of a `Failures` only the failing rows are used, unless ``against`` says otherwise.
     method : str or Editor
         ``"covariance"`` (first order; never collapses), ``"single"`` (the sum over failures inserted one by one), or
         any editor that can insert F: ``"weights"``, ``"transport"``, ``"retrain"``, ``"auto"``.
+    against : {"failures", "held_out"}
+        ``"failures"``: which rows explain the failures. ``"held_out"``: which rows work against all held-out rows of
+        a `Failures`, correctly handled ones included; where their outcomes can be trusted, that finds wrong training
+        outcomes better, and removing the top rows costs the handled ones less.
     top : int
         K of ``prob_top = P(rank ≤ K)``.
     block : int, optional
@@ -218,9 +229,9 @@ def find_causes(
     DataError
         If there are no failures, or they lack the outcome.
     MethodError
-        If the method is unknown.
+        If ``method`` or ``against`` is unknown.
     """
-    rows = failures.rows if isinstance(failures, Failures) else fit.as_rows(failures)
+    rows = _scoring_rows(fit, failures, against)
     _refuse_failures(fit, rows)
     rng = np.random.default_rng(random_seed)
     train = fit.rows.at(np.flatnonzero(fit.row_weights > 0))
@@ -240,7 +251,15 @@ def find_causes(
     frame = _with_table(pd.DataFrame(columns, index=train.index), fit.table)
     name = method if isinstance(method, str) else type(method).__name__
     found = failures if isinstance(failures, Failures) else None
-    return Causes(fit, rows, frame, scored, train, name, min(top, len(train)), after, info, found)
+    return Causes(fit, rows, frame, scored, train, name, min(top, len(train)), after, info, found, against)
+
+
+def _scoring_rows(fit: Fit, failures: Failures | Any, against: Against) -> Rows:
+    if against not in ("failures", "held_out"):
+        raise MethodError("against='failures' or 'held_out'", repr(against))
+    if not isinstance(failures, Failures):
+        return fit.as_rows(failures)
+    return failures.rows if against == "failures" else failures.holdout
 
 
 def _replicates(count: int) -> int:

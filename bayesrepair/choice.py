@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from bayesrepair.causes import Causes
+from bayesrepair.causes import Against, Causes, find_causes
 from bayesrepair.edit import Editor, edit
 from bayesrepair.failures import Failures
-from bayesrepair.fit import Factor
+from bayesrepair.fit import Factor, Fit
 from bayesrepair.predictive import log_score
 from bayesrepair.progress import row_progress
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError
 
 SHARES = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2)
+LEVELS = ("ok", "checked", "unreliable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,21 +81,89 @@ def choose_top(
         If there are no selection rows, or a size exceeds the number of rows.
     """
     rows = selection.holdout if isinstance(selection, Failures) else selection
+    wanted = _sizes(sizes, len(causes))
+    rng = np.random.default_rng(random_seed)
+    with row_progress("Choosing how many to remove", len(wanted), shown=progressbar) as progress:
+        gains, statuses = _gains(causes, rows, wanted, method, rng, progress)
+    return Choice(_smallest_good(gains), _curve(gains, statuses))
+
+
+def cross_fitted_top(
+    fit: Fit,
+    failures: Failures,
+    *,
+    against: Against = "failures",
+    score: str | Editor = "covariance",
+    sizes: Iterable[int] | None = None,
+    method: str | Editor = "transport",
+    progressbar: bool = True,
+    random_seed: int | np.random.Generator | None = 0,
+) -> Choice:
+    """Choose how many rows to remove where failures are too few to be set apart for it.
+
+    Each half of the held-out rows ranks the training rows and the other half judges the removals; the rule of
+    `choose_top` is applied to both halves together. All of ``failures`` may then rank the rows for good.
+
+    Parameters
+    ----------
+    fit : Fit
+    failures : Failures
+        At least 2 failures and 4 held-out rows.
+    against, score : see `find_causes`
+    sizes, method, progressbar, random_seed : see `choose_top`
+
+    Returns
+    -------
+    Choice
+
+    Raises
+    ------
+    DataError
+        If there are too few failures for two halves, or a size exceeds the number of rows.
+    """
+    if len(failures) < 2 or len(failures.holdout) < 4:
+        got = f"{len(failures)} failures among {len(failures.holdout)} rows"
+        raise DataError("at least 2 failures among 4 held-out rows", got, "Hold out more rows.")
+    rng = np.random.default_rng(random_seed)
+    first, second = failures.split(2, random_seed=rng)
+    wanted = _sizes(sizes, int((fit.row_weights > 0).sum()))
+    parts, worst = [], dict.fromkeys([0, *wanted], "ok")
+    with row_progress("Choosing how many to remove", 2 * len(wanted), shown=progressbar) as progress:
+        for ranking, judging in ((first, second), (second, first)):
+            causes = find_causes(fit, ranking, method=score, against=against, progressbar=False, random_seed=rng)
+            gains, statuses = _gains(causes, judging.holdout, wanted, method, rng, progress)
+            parts.append(gains)
+            worst = {k: max(worst[k], statuses[k], key=LEVELS.index) for k in worst}
+    pooled = {k: np.concatenate([gains[k] for gains in parts]) for k in worst}
+    return Choice(_smallest_good(pooled), _curve(pooled, worst))
+
+
+def _sizes(sizes: Iterable[int] | None, count: int) -> list[int]:
+    wanted = sorted({int(k) for k in (sizes if sizes is not None else _default_sizes(count)) if k})
+    if wanted and wanted[-1] >= count:
+        raise DataError(f"sizes below {count} rows", f"{wanted[-1]}")
+    return wanted
+
+
+def _gains(
+    causes: Causes,
+    rows: Rows,
+    sizes: list[int],
+    method: str | Editor,
+    rng: np.random.Generator,
+    progress: Callable[[int], None],
+) -> tuple[dict[int, np.ndarray], dict[int, str]]:
+    """Gain in log score of each selection row when the top k are removed, and the status of each removal."""
     if len(rows) < 2:
         raise DataError("at least 2 selection rows", f"{len(rows)}", "Hold out more rows.")
-    wanted = sorted({int(k) for k in (sizes if sizes is not None else _default_sizes(len(causes))) if k})
-    if wanted and wanted[-1] >= len(causes):
-        raise DataError(f"sizes below {len(causes)} rows", f"{wanted[-1]}")
-    rng = np.random.default_rng(random_seed)
     nothing = log_score(causes.fit, rows)
     gains, statuses = {0: np.zeros(len(rows))}, {0: "ok"}
-    with row_progress("Choosing how many to remove", len(wanted), shown=progressbar) as progress:
-        for k in wanted:
-            factor = Factor(causes.fit.rows.take(causes.top(k).index), -1.0)
-            edited = edit(causes.fit, factor, method=method, random_seed=rng)
-            gains[k], statuses[k] = log_score(edited.after, rows) - nothing, edited.status.level
-            progress(1)
-    return Choice(_smallest_good(gains), _curve(gains, statuses))
+    for k in sizes:
+        factor = Factor(causes.fit.rows.take(causes.top(k).index), -1.0)
+        edited = edit(causes.fit, factor, method=method, random_seed=rng)
+        gains[k], statuses[k] = log_score(edited.after, rows) - nothing, edited.status.level
+        progress(1)
+    return gains, statuses
 
 
 def _default_sizes(count: int) -> list[int]:

@@ -178,3 +178,17 @@ def test_bad_input_is_named(problem):
         find_causes(fit, failures, method="magic", progressbar=False)
     with pytest.raises(DataError, match="'annotator'"):
         find_causes(fit, failures, progressbar=False).by("annotator")
+
+
+def test_against_held_out_takes_the_handled_rows_too(problem):
+    _, _, failures, _, fit = problem
+    judged = pd.DataFrame({"failed": np.arange(F) < 2}, index=failures.index)
+    found = br.Failures(failures, judged, "two of them")
+    only = find_causes(fit, found, progressbar=False)
+    everything = find_causes(fit, found, against="held_out", progressbar=False)
+    same = find_causes(fit, failures, progressbar=False)
+    assert len(only.failures) == 2
+    assert everything.frame()["score"].equals(same.frame()["score"])
+    assert "6 held-out rows, failures and handled ones" in repr(everything)
+    with pytest.raises(MethodError, match="against='failures' or 'held_out'"):
+        find_causes(fit, found, against="all")
