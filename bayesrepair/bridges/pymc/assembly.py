@@ -185,7 +185,7 @@ def _rv(
 
 def _log_lik(observed: Observed, rv: Variable, value: Variable) -> Variable:
     try:
-        term = pm.logp(rv, value)
+        term = pm.logp(rv, value, warn_rvs=False)
     except NotImplementedError as error:
         refusals.no_density(observed.name, f"none that PyMC can derive ({error})")
     if term.type.ndim == 0:

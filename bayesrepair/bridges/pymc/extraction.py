@@ -100,7 +100,8 @@ def _graph(
     rv = assembled.outcome_rv
     given = _given(parts, labelled, assembled)
     classes = n_classes(rv, lambda variable: evaluated(variable, given))
-    predicted = class_probabilities(rv, classes) if classes else closed_mean(rv)
+    n = assembled.position.shape[0]
+    predicted = class_probabilities(rv, classes, n) if classes else closed_mean(rv, n)
     sources = with_spans(labelled.sources, assembled.inputs, [assembled.log_lik, rv], given)
     name = parts.observed[0].name
     if classes:

@@ -151,10 +151,8 @@ def _ids(
 ) -> np.ndarray:
     if isinstance(data, pd.DataFrame):
         return data.index.to_numpy()
-    if values:
-        n = len(next(iter(values.values())))
-    else:
-        n = max((len(v) for v in columns.values() if np.ndim(v)), default=0)
+    arrays = values or {name: value for name, value in columns.items() if np.ndim(value)}
+    n = len(next(iter(arrays.values()), ()))
     if isinstance(data, xr.Dataset) and values:
         for name in columns:
             dims = data[name].dims

@@ -8,10 +8,11 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 from pytensor.compile import SharedVariable
+from pytensor.compile.builders import SymbolicOp
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.graph.traversal import ancestors
+from pytensor.graph.traversal import ancestors, toposort
 from pytensor.tensor.random.type import RandomGeneratorType
 from pytensor.xtensor import as_xtensor
 from pytensor.xtensor.type import XTensorType
@@ -36,18 +37,39 @@ def like(tensor: Variable, model_variable: Variable) -> Variable:
 def placeholder(model_variable: Variable, name: str | None = None, shape: tuple | None = None) -> Variable:
     """A fresh tensor input of the same dtype and static shape."""
     kind = model_variable.type
-    # not pt.tensor: it reads a name such as "1|g" as a dtype, and fails
-    return pt.TensorType(kind.dtype, shape=kind.shape if shape is None else shape)(name or model_variable.name)
+    tensor = pt.tensor(dtype=kind.dtype, shape=kind.shape if shape is None else shape)
+    tensor.name = name or model_variable.name  # set here: pt.tensor takes a name such as "1|site" for a dtype
+    return tensor
 
 
 def substituted(outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]) -> list[Variable]:
     """Clone of the graphs with replacements, then frozen and lowered to plain tensors."""
-    clones = clone_replace(list(outputs), dict(replacements), rebuild_strict=False)
+    clones = rebuilt(outputs, replacements)
     clones = [out.values if is_named(out) else out for out in clones]
     clones = frozen(clones)
     if any(is_named(v) for v in ancestors(clones)):
         clones = rewrite_graph(clones, include=("lower_xtensor",), clone=True)
     return list(clones)
+
+
+def rebuilt(outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]) -> list[Variable]:
+    """Clone of the graphs in which every operation sees the shapes of its new inputs.
+
+    Unlike ``clone_replace`` it also rebuilds operations that hold a graph of their own (softmax, logsumexp), which
+    otherwise insist on the number of rows that they were first given.
+    """
+    new: dict[Variable, Variable] = dict(replacements)
+    for node in toposort(list(outputs), blockers=list(replacements)):
+        inputs = [new.get(v, v) for v in node.inputs]
+        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+            continue
+        if isinstance(node.op, SymbolicOp):
+            made = node.op(*inputs, return_list=True)
+        else:
+            made = node.clone_with_new_inputs(inputs, strict=False).outputs
+        for old, fresh in zip(node.outputs, made, strict=True):
+            new.setdefault(old, fresh)
+    return [new.get(out, out) for out in outputs]
 
 
 def frozen(outputs: Sequence[Variable]) -> list[Variable]:

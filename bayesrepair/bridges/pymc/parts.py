@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pymc as pm
+from pytensor.compile import SharedVariable
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.lowering import dims_of, like, placeholder, substituted
+from bayesrepair.bridges.pymc.vectorised import PYTHON, compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +162,12 @@ def _present(model: pm.Model, name: str, n_observed: int) -> np.ndarray:
 
 def value_of(variable: Variable) -> np.ndarray:
     """Present value of a variable without free inputs."""
+    if isinstance(variable, Constant):
+        return np.asarray(variable.data)
+    if isinstance(variable, SharedVariable):
+        return np.asarray(variable.get_value())
     [plain] = substituted([variable], {})
-    return np.asarray(plain.eval(mode="FAST_COMPILE"))
+    return np.asarray(compiled([], plain, mode=PYTHON)())
 
 
 def at_constrained(parts: Parts, outputs: list[Variable]) -> list[Variable]:

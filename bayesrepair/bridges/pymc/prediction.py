@@ -39,18 +39,17 @@ def _all_one(trials: Variable) -> bool:
     return isinstance(trials, Constant) and bool((np.asarray(trials.data) == 1).all())
 
 
-def class_probabilities(rv: Variable, classes: int) -> Variable:
+def class_probabilities(rv: Variable, classes: int, n: Variable) -> Variable:
     """(n, K), from the distribution's own log density, so that no probability cancels to zero."""
-    n = rv.shape[0]
     columns = [pt.exp(pm.logp(rv, pt.full((n,), k, dtype=rv.dtype))) for k in range(classes)]
     return pt.stack(columns, axis=-1)
 
 
-def closed_mean(rv: Variable) -> Variable | None:
+def closed_mean(rv: Variable, n: Variable) -> Variable | None:
     """(n, K) mean of the outcome; the centre of a Cauchy, which has no mean; None without a closed form."""
     op = rv.owner.op
     if isinstance(op, CauchyRV):
-        centre = pt.broadcast_to(op.dist_params(rv.owner)[0], rv.shape)
+        centre = op.dist_params(rv.owner)[0] + pt.zeros(n)
     else:
         try:
             centre = moment_mean(rv)
@@ -59,7 +58,7 @@ def closed_mean(rv: Variable) -> Variable | None:
     centre = pt.as_tensor(centre).astype("float64")
     if centre.type.ndim == 1:
         return centre[:, None]
-    return centre.reshape((centre.shape[0], -1))
+    return centre.reshape((n, -1))
 
 
 def outcome_of(source: RowInput, rv: Variable, classes: int | None, labels: tuple | None) -> Outcome:

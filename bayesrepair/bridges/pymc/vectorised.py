@@ -9,8 +9,19 @@ from typing import Any
 import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import vectorize_graph
+from pytensor.graph.rewriting.db import RewriteDatabaseQuery
+from pytensor.link.vm import VMLinker
+
+PYTHON = "PYTHON"
+"""Mode without compilation but with every rewrite that keeps log densities exact in the tails (unlike PyTensor's
+FAST_COMPILE, where log(sigmoid(-800)) is -inf); elementwise fusion would loop in Python, so it is left out."""
+_PYTHON = Mode(
+    VMLinker(use_cloop=False, c_thunks=False),
+    RewriteDatabaseQuery(include=["fast_run", "py_only"], exclude=["fusion"]),
+)
 
 
 def unpacked(theta: Variable, value_vars: Sequence[Variable], shapes: Sequence[tuple[int, ...]]) -> dict:
@@ -46,6 +57,13 @@ def compiled(inputs: Sequence[Variable], outputs: Any, *, mode: str) -> Any:
     with warnings.catch_warnings():
         # an operation without a numba kernel runs in Python: slower, equally right
         warnings.filterwarnings("ignore", message="Numba will use object mode", category=UserWarning)
+        # said when the C backend is looked at, which is not used here
+        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS", category=UserWarning)
         return pm.compile(
-            list(inputs), outputs, mode=mode, trust_input=True, on_unused_input="ignore", random_seed=False
+            list(inputs),
+            outputs,
+            mode=_PYTHON if mode == PYTHON else mode,
+            trust_input=True,
+            on_unused_input="ignore",
+            random_seed=False,
         )

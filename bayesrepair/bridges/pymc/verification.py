@@ -10,8 +10,9 @@ import pytensor.tensor as pt
 
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.lowering import substituted
 from bayesrepair.bridges.pymc.parts import Parts
-from bayesrepair.bridges.pymc.vectorised import compiled, over_draws
+from bayesrepair.bridges.pymc.vectorised import PYTHON, compiled, over_draws
 
 _TOLERANCE = {"rtol": 1e-7, "atol": 1e-9, "equal_nan": True}
 _DRAWS = 2
@@ -37,7 +38,7 @@ class Proof:
         outputs = [graph.log_lik, *([] if graph.predicted is None else [graph.predicted])]
         batched = over_draws(outputs, theta, graph.value_vars, graph.shapes)
         inputs = [theta, graph.position, *graph.inputs.values()]
-        self._function = compiled(inputs, batched, mode="FAST_COMPILE")
+        self._function = compiled(inputs, batched, mode=PYTHON)
         self.arrays = {name: source.training for name, source in graph.sources.items()}
         self.full = self(np.arange(graph.n_rows))
 
@@ -92,10 +93,11 @@ def verify_sum(parts: Parts, graph: RowGraph, proof: Proof) -> None:
     """
     theta = pt.matrix("theta", dtype="float64")
     [prior] = over_draws([graph.log_prior], theta, graph.value_vars, graph.shapes)
-    ours = compiled([theta], prior, mode="FAST_COMPILE")(proof.theta) + proof.full[0].sum(axis=1)
-    density = parts.model.compile_logp(mode="FAST_COMPILE")
+    ours = compiled([theta], prior, mode=PYTHON)(proof.theta) + proof.full[0].sum(axis=1)
+    [joint] = substituted([parts.model.logp()], parts.own_values)
+    density = compiled(list(parts.value_vars), joint, mode=PYTHON)
     for point, total in zip(proof.theta, ours, strict=True):
-        theirs = float(density(as_point(parts, point)))
+        theirs = float(density(*as_point(parts, point).values()))
         if not np.isclose(total, theirs, rtol=1e-8, atol=1e-8, equal_nan=True):
             refusals.wrong_density(graph.outcome.name, float(total), theirs)
 
