@@ -71,7 +71,7 @@ def radon(seed: int, **sampling: object) -> Problem:
 
 def _radon_columns(homes: pd.DataFrame) -> dict[str, np.ndarray]:
     return {
-        "county": homes["county_id"].to_numpy() - 1,
+        "county_index": homes["county_id"].to_numpy() - 1,
         "floor": homes["floor"].to_numpy(dtype=float),
         "uranium": homes["log_uranium"].to_numpy(),
     }
