@@ -234,6 +234,8 @@ def _pieces(backend: Any, *, centred: bool) -> Iterator[tuple[Piece, np.ndarray]
     for group in component.group_specific_terms.values():
         name = f"{prefix}{group.term.name}"
         yield GroupIndex(f"{name}: group", (_travelling(group.term.factor),)), group.group_index
+        if not hasattr(group.term.expr, "components"):
+            continue  # an intercept: the model multiplies by one, whatever the row
         effect = np.asarray(group.predictor)
         yield Column(f"{name}: effect", (_travelling(group.term.expr),), effect.shape[1:]), effect
 
