@@ -463,7 +463,14 @@ WORKS = (
     Works("two columns", two_columns, "continuous", ("y", "constant_0"), outputs=2),
     Works("two likelihoods", two_likelihoods, "continuous", ("y", "count", "constant_0")),
     Works("CustomDist from logp", custom, "continuous", ("y", "constant_0"), closed_mean=False, draws=False),
-    Works("CustomDist from dist", custom_from_dist, "continuous", ("y", "constant_0"), closed_mean=False),
+    Works(
+        "CustomDist from dist",
+        custom_from_dist,
+        "continuous",
+        ("y", "constant_0"),
+        "static",
+        closed_mean=False,
+    ),
     Works("missing outcomes", missing_outcomes, "continuous", ("y", "constant_0")),
     Works("missing classes", missing_classes, "class", ("y", "constant_0"), outputs=2, gradients=False),
     Works("latent per row", latent_per_row, "count", ("y", "constant_0"), new_rows=False),
@@ -473,7 +480,7 @@ WORKS = (
     Works("discrete free variable", discrete_free, "continuous", ("y",), gradients=False),
     Works("pymc.dims", named_dims, "continuous", ("y", "x", "site_of_row")),
     Works("Bambi, common terms", bambi_common, "class", ("yes", "constant_0"), outputs=2),
-    Works("Bambi, group terms", bambi_groups, "continuous", ("y", "constant_0")),
+    Works("Bambi, group terms", bambi_groups, "continuous", ("y", "constant_0", "constant_1", "constant_2")),
 )
 
 REFUSED = (

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor.tensor as pt
 from pymc.distributions.shape_utils import change_dist_size
+from pymc.logprob.basic import conditional_logp
 from pytensor.compile import SharedVariable
 from pytensor.graph.basic import Variable
 
@@ -185,8 +185,9 @@ def _rv(
 
 def _log_lik(observed: Observed, rv: Variable, value: Variable) -> Variable:
     try:
-        term = pm.logp(rv, value, warn_rvs=False)
-    except NotImplementedError as error:
+        # not pm.logp, which skips the rewrites that tell, for instance, an infinite bound from a finite one
+        term = conditional_logp({rv: value}, warn_rvs=False)[value]
+    except (NotImplementedError, RuntimeError) as error:
         refusals.no_density(observed.name, f"none that PyMC can derive ({error})")
     if term.type.ndim == 0:
         refusals.joint_density(observed.rv, observed.name)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from pymc.pytensorf import reseed_rngs
+from pymc.pytensorf import reseed_rngs, rewrite_pregrad
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.lowering import frozen, generators
-from bayesrepair.bridges.pymc.vectorised import compiled, over_draws, unpacked
+from bayesrepair.bridges.pymc.vectorised import Compiled, over_draws, unpacked
 
 _CELLS = 2**17  # draws × rows of one call: a handful of temporaries of this size stay in the cache
 _MANY_ROWS = 2**15
@@ -158,35 +158,37 @@ class RowFunctions:
 
     def _prior(self) -> Any:
         theta, [prior] = self._over_draws([self.graph.log_prior])
-        return compiled([theta], prior, mode=self.mode)
+        return Compiled([theta], prior, mode=self.mode)
 
     def _rowwise(self, output: str) -> Any:
         theta, [values] = self._over_draws([getattr(self.graph, output)])
-        return compiled([theta, *self._inputs(output)], values, mode=self.mode)
+        return Compiled([theta, *self._inputs(output)], values, mode=self.mode)
 
     def _prior_and_grad(self) -> Any:
         theta, [prior] = self._over_draws([self.graph.log_prior])
-        return compiled([theta], [prior, _grad(prior, theta)], mode=self.mode)
+        prior = rewrite_pregrad(prior)
+        return Compiled([theta], [prior, _grad(prior, theta)], mode=self.mode)
 
     def _lik_and_grad(self) -> Any:
         theta, [log_lik] = self._over_draws([self.graph.log_lik])
         weight = pt.vector("weight", dtype="float64")
         # padding has weight 0 and repeats a real row, so an infinite term is never multiplied into a finite sum
-        total = (weight * log_lik).sum(axis=1)
-        return compiled(
+        # stabilised before it is differentiated: afterwards, 0 · inf in a tail is a nan for good
+        total = rewrite_pregrad((weight * log_lik).sum(axis=1))
+        return Compiled(
             [theta, weight, *self._inputs("log_lik")], [total, _grad(total, theta)], mode=self.mode
         )
 
     def _constrained(self) -> Any:
         theta, values = self._over_draws(list(self.graph.constrained.values()))
-        return compiled([theta], values, mode=self.mode)
+        return Compiled([theta], values, mode=self.mode)
 
     def _draw(self) -> tuple[Any, list]:
         point = pt.tensor("theta", dtype="float64", shape=(self.n_params,))
         slices = unpacked(point[None], self.graph.value_vars, self.graph.shapes)
         single = {variable: part[0] for variable, part in slices.items()}
         [draw] = frozen(clone_replace([self.graph.draw], single, rebuild_strict=False))
-        return compiled([point, *self._inputs("draw")], draw, mode=self.mode), generators([draw])
+        return Compiled([point, *self._inputs("draw")], draw, mode=self.mode), generators([draw])
 
 
 def _grad(total: Variable, theta: Variable) -> Variable:
