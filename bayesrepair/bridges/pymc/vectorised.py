@@ -26,7 +26,7 @@ _PYTHON = Mode(
     # Sums stay sums of two: NumPy takes 32 operands at most, and a model of 40 parameters has 40 log priors.
     RewriteDatabaseQuery(
         include=["fast_run", "py_only"],
-        exclude=["fusion", "add_mul_fusion", "local_add_canonizer", "local_sum_make_vector"],
+        exclude=["fusion", "add_mul_fusion", "local_add_canonizer"],
     ),
 )
 

@@ -64,8 +64,7 @@ def probe_points(parts: Parts) -> np.ndarray:
     rows = []
     for scale in (0.1, 0.3):
         parts_of_theta = [
-            np.ravel(s + scale * rng.standard_normal(s.shape) if s.dtype.kind == "f" else s)
-            for s in parts.start
+            np.ravel(s + scale * rng.standard_normal(s.shape) if s.dtype.kind == "f" else s) for s in parts.start
         ]
         rows.append(np.concatenate(parts_of_theta))
     return np.asarray(rows, dtype="float64")
@@ -94,10 +93,11 @@ def verify_sum(parts: Parts, graph: RowGraph, proof: Proof) -> None:
     theta = pt.matrix("theta", dtype="float64")
     [prior] = over_draws([graph.log_prior], theta, graph.value_vars, graph.shapes)
     ours = compiled([theta], prior, mode=PYTHON)(proof.theta) + proof.full[0].sum(axis=1)
-    [joint] = substituted([parts.model.logp()], parts.own_values)
-    density = compiled(list(parts.value_vars), joint, mode=PYTHON)
+    # Term by term: one sum of them all can have more operands than NumPy takes.
+    terms = substituted(parts.model.logp(sum=False), parts.own_values)
+    density = compiled(list(parts.value_vars), terms, mode=PYTHON)
     for point, total in zip(proof.theta, ours, strict=True):
-        theirs = float(density(*as_point(parts, point).values()))
+        theirs = sum(float(term.sum()) for term in density(*as_point(parts, point).values()))
         if not np.isclose(total, theirs, rtol=1e-8, atol=1e-8, equal_nan=True):
             refusals.wrong_density(graph.outcome.name, float(total), theirs)
 
