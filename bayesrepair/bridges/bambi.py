@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, UnsupportedModelError
 
 Preparation = Callable[[pd.DataFrame], pd.DataFrame]
+COEFFICIENT = "coefficient"
+"""Name of the coefficients of a design matrix that is one term of the formula."""
 
 
 class BambiModel(TrainablePyMCModel):
@@ -56,6 +58,13 @@ class BambiModel(TrainablePyMCModel):
         self.design = design
         self.preparation = preparation
         self.twins = twins
+
+    def name_entries(self, variable: str, labels: Sequence[str]) -> None:
+        """Call the entries of a vector by names of their own rather than by position."""
+        (dim,) = self.dims[variable]
+        self.coords = {**self.coords, dim: np.asarray(labels, dtype=object)}
+        positions = {f"{variable}[{k}]": f"{variable}[{label}]" for k, label in enumerate(labels)}
+        self.names = tuple(positions.get(name, name) for name in self.names)
 
     def rows(self, data: Any) -> Rows:
         """Rows from a table with the training table's columns, made with the constants of the training rows.
@@ -145,15 +154,20 @@ def bridged(
     kept: np.ndarray,
     settings: NutsSettings,
     preparation: Preparation | None = None,
+    classes: tuple | None = None,
 ) -> BambiModel:
-    """Model of this library for a built Bambi model, its rows named by the table's index."""
+    """Model of this library for a built Bambi model, its rows named by the table's index.
+
+    ``classes`` names the classes where the formula's outcome holds their codes.
+    """
     training = model.data.loc[kept].set_axis(table.index)
     design = design_of(model, training)
     arrays = design.arrays(training)
     graph = row_graph(model.backend.model, data=arrays, outcome=design.response.name)
     outcome = graph.outcome
-    if design.response.classes is not None:
-        outcome = replace(outcome, kind="class", classes=design.response.classes)
+    classes = classes or design.response.classes
+    if classes is not None:
+        outcome = replace(outcome, kind="class", classes=classes)
     graph = replace(graph, row_ids=table.index.to_numpy(), outcome=outcome)
     return BambiModel(
         model.backend.model,
@@ -180,7 +194,7 @@ def _table(model: bmb.Model, data: pd.DataFrame | None) -> pd.DataFrame:
 def _kept(model: bmb.Model) -> np.ndarray:
     """Which rows of ``model.data`` Bambi kept; those with a missing value in use are dropped where it may."""
     used: set[str] = set(model.response_term.term.var_names)
-    for component in model.distributional_components.values():
+    for component in model.conditional_parameters.values():
         for matrix in (component.design.common, component.design.group):
             if matrix is not None:
                 used = used.union(*(term.var_names for term in matrix.terms.values()))
@@ -271,6 +285,66 @@ def _as_table(data: Any) -> pd.DataFrame:
     try:
         return pd.DataFrame(data)
     except (TypeError, ValueError) as error:
-        raise DataError(
-            "a DataFrame or a mapping of columns", f"a {type(data).__name__}", "Pass a table."
-        ) from error
+        raise DataError("a DataFrame or a mapping of columns", f"a {type(data).__name__}", "Pass a table.") from error
+
+
+def fit_of_formula(
+    table: pd.DataFrame,
+    *,
+    prepared: pd.DataFrame,
+    formula: str,
+    family: str,
+    priors: Mapping[str, Any],
+    classes: tuple | None,
+    labels: tuple[str, ...],
+    preparation: Preparation,
+    random_seed: Any,
+    sample_kwargs: dict[str, Any],
+) -> Fit:
+    """Sample the Bambi model of a prepared table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The user's own rows.
+    prepared : DataFrame
+        The same rows as the formula speaks of them.
+    formula, family : str
+        ``columns(x0, x1, …)`` in the formula makes one matrix of columns, with one vector of coefficients.
+    priors : mapping
+        Name and arguments of each prior, arguments being numbers or priors again; Bambi's own where empty.
+    classes : tuple, optional
+        Names of the classes, where the prepared outcome holds codes.
+    labels : tuple of str
+        Names of the entries of that vector.
+    preparation : callable
+        From new rows of the user's to prepared ones.
+    random_seed : int or Generator, optional
+    sample_kwargs : dict
+    """
+    own = {name: _prior(spec) for name, spec in priors.items()} or None
+    model = bmb.Model(formula, prepared, family=family, priors=own, extra_namespace={"columns": columns})
+    matrix = next((name for name in _term_names(model) if name.startswith("columns(")), None)
+    if matrix is not None:
+        model.set_alias({matrix: COEFFICIENT})
+    model.build()
+    every = np.ones(len(table), dtype=bool)
+    settings = settings_from(sample_kwargs)
+    bridge = bridged(model, table, kept=every, settings=settings, preparation=preparation, classes=classes)
+    if len(labels) > 1:
+        bridge.name_entries(COEFFICIENT, labels)
+    return fitted(bridge, None, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
+
+
+def columns(*values: Any) -> np.ndarray:
+    """Put columns of a table side by side, (N, p): one term of a formula, with a vector of coefficients."""
+    return np.column_stack(values)
+
+
+def _term_names(model: bmb.Model) -> list[str]:
+    return [name for part in model.conditional_parameters.values() for name in part.common_terms]
+
+
+def _prior(spec: tuple[str, Mapping[str, Any]]) -> bmb.Prior:
+    name, arguments = spec
+    return bmb.Prior(name, **{k: _prior(v) if isinstance(v, tuple) else v for k, v in arguments.items()})
