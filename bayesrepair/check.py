@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
+from scipy.special import logit
 
 from bayesrepair.fit import Change
 from bayesrepair.model import Differentiable
@@ -30,6 +31,7 @@ LARGEST_RHAT = 1.05
 SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
 PREDICTED_ROWS = 200
+TINY = 1e-12  # probabilities and rates are kept this far from the end of their range
 
 
 @dataclass(frozen=True)
@@ -196,14 +198,20 @@ class _Predictions:
         return cls(change, np.sort(np.concatenate([some, rest])))
 
     def __call__(self, theta: np.ndarray) -> np.ndarray:
-        """Means or class probabilities (the last class is one minus the others), (S, P) → (S, H)."""
+        """Predictions on an unbounded scale, (S, P) → (S, H): means, their logarithms (counts), or logits of classes.
+
+        There they are nearer to Gaussian, and a probability close to 0 or 1 has an error worth measuring.
+        """
         rows, model = self.change.rows.at(self.at), self.change.model
-        outputs = max(1, len(model.outcome.classes or ()))
-        size = block_size(max(1, outputs * len(rows)))
+        classes = model.outcome.classes or ()
+        size = block_size(max(1, len(classes) * len(rows)))
         parts = [model.predict(theta[a : a + size], rows) for a in range(0, len(theta), size)]
         values = np.concatenate(parts)
-        kept = values[:, :, : max(1, values.shape[2] - 1)]
-        return kept.reshape(len(theta), -1)
+        if model.outcome.kind == "class":
+            values = logit(np.clip(values[:, :, : 1 if len(classes) == 2 else None], TINY, 1 - TINY))
+        elif model.outcome.kind == "count":
+            values = np.log(np.maximum(values, TINY))
+        return values.reshape(len(theta), -1)
 
 
 def _doubts(change: Change) -> str:

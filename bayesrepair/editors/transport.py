@@ -38,11 +38,13 @@ class Transport:
     maps : tuple of {"identity", "diagonal", "full"}
         The candidates, from simple to rich.
     fit_draws : int
-        Draws of a half that fit the diagonal map, where 5 a fitted parameter (10 P) are not more.
+        Draws of a half that fit the diagonal map. A draw tells of every coordinate, so 200 are plenty for two
+        numbers a coordinate.
     regression_draws : int
-        Draws of a half in each round of gradient regression.
+        Draws of a half that fit the full map, or 12 P where that is more: each row of the matrix is a regression
+        with P + 1 coefficients.
     iterations, rounds : int
-        Of L-BFGS, and of gradient regression.
+        Of L-BFGS, and of gradient regression (at most).
 
     Examples
     --------
@@ -58,10 +60,10 @@ class Transport:
     """
 
     maps: tuple[str, ...] = ("identity", "diagonal", "full")
-    fit_draws: int = 400
-    regression_draws: int = 2000
-    iterations: int = 30
-    rounds: int = 2
+    fit_draws: int = 200
+    regression_draws: int = 700
+    iterations: int = 20
+    rounds: int = 6
 
     accepts: ClassVar[tuple[type, ...]] = (Draws,)
     needs: ClassVar[tuple[type, ...]] = (Differentiable,)
@@ -99,10 +101,10 @@ class Transport:
         size = draws.theta.shape[1]
         fits = {"identity": AffineMap.identity(size)}
         if {"diagonal", "full"} & set(self.maps):
-            some = _sample(draws, at, max(self.fit_draws, 10 * size), rng)
+            some = _sample(draws, at, self.fit_draws, rng)
             fits["diagonal"] = fit_diagonal(after.value_and_gradient, some, iterations=self.iterations)
         if "full" in self.maps:
-            some = _sample(draws, at, self.regression_draws, rng)
+            some = _sample(draws, at, max(self.regression_draws, 12 * size), rng)
             gradient = before.value_and_gradient(some)[1]
             fits["full"] = fit_full(
                 after.value_and_gradient, some, gradient, start=fits["diagonal"], rounds=self.rounds

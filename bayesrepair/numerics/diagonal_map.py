@@ -19,7 +19,7 @@ LARGEST_LOG_SCALE = 3.0  # a factor of 20 either way: beyond it one jump is too 
 PENALTY = 1e6  # nats below the start that a step to where the density vanishes counts as
 
 
-def fit_diagonal(target: Target, theta: np.ndarray, *, iterations: int = 30) -> AffineMap:
+def fit_diagonal(target: Target, theta: np.ndarray, *, iterations: int = 20) -> AffineMap:
     """Fit shift and log-scales by L-BFGS.
 
     Parameters
@@ -27,7 +27,7 @@ def fit_diagonal(target: Target, theta: np.ndarray, *, iterations: int = 30) -> 
     target : callable
         (S, P) → log density (S,) and gradient (S, P).
     theta : array, shape (S, P)
-        Draws of the original posterior; five or more for each of the 2 P parameters of the map.
+        Draws of the original posterior, some ten or more (each draw tells of every coordinate).
     iterations : int
 
     Returns

@@ -23,6 +23,8 @@ DRAWS_PER_DIRECTION = 5
 SHRINKAGE = 4.0  # an entry of M within two standard errors of zero is taken as zero
 CURVATURE_BOUNDS = (0.1, 10.0)  # one round changes no precision by more than this factor
 SMALLEST_STEP = 0.05
+SETTLED = 0.01  # nats between N(0, I) and the Gaussian that a round aims at: nothing is left to do
+TRIAL_DRAWS = 200  # of the line search
 
 
 def fit_full(
@@ -31,7 +33,7 @@ def fit_full(
     source_gradient: np.ndarray,
     *,
     start: AffineMap,
-    rounds: int = 2,
+    rounds: int = 6,
 ) -> AffineMap:
     """Improve an affine map by rounds of gradient regression, each with a line search.
 
@@ -46,6 +48,7 @@ def fit_full(
     start : AffineMap
         Such as the diagonal fit: from the identity the regression can be misled by curvature far away.
     rounds : int
+        At most; a round that gains next to nothing is the last.
 
     Returns
     -------
@@ -68,23 +71,47 @@ def fit_full(
     factor = covariance_factor(theta)
     mean = theta.mean(axis=0)
     white = np.linalg.solve(factor, (theta - mean).T).T
+    pulled_source = source_gradient @ factor
     image, matrix = start(mean[None])[0], np.linalg.solve(factor, start.square_matrix @ factor)
-    value, gradient = _push(target, white, image, factor @ matrix)
+    trial = np.linspace(0, len(white) - 1, min(TRIAL_DRAWS, len(white))).astype(int)
+    left, longest = np.inf, 1.0
     for _ in range(rounds):
-        residual = gradient @ (factor @ matrix) - source_gradient @ factor
-        drift, curvature = regress(white, residual)
-        step = 1.0
-        while step > SMALLEST_STEP:
-            local_shift, local = _local_map(step * drift, step * curvature)
-            new_image = image + factor @ (matrix @ local_shift)
-            new_value, new_gradient = _push(target, white, new_image, factor @ matrix @ local)
-            if _acceptable(new_value - value, mean.size):
-                image, matrix, value, gradient = new_image, matrix @ local, new_value, new_gradient
-                break
-            step /= 2
-        else:
+        gradient = _push(target, white, image, factor @ matrix)[1]
+        drift, curvature = regress(white, gradient @ (factor @ matrix) - pulled_source)
+        before, left = left, float(np.square(drift).sum() / 2 + np.square(curvature).sum() / 4)
+        if left < SETTLED:
             break
+        if left > before / 2:  # away from the Gaussian case full steps overshoot and swing to and fro
+            longest /= 2
+        step = _step(target, white[trial], image, factor, matrix, drift, curvature, longest=longest)
+        if step == 0.0:
+            break
+        shift, local = _local_map(step * drift, step * curvature)
+        image, matrix = image + factor @ (matrix @ shift), matrix @ local
     return AffineMap(mean, image, np.linalg.solve(factor.T, (factor @ matrix).T).T)
+
+
+def _step(
+    target: Target,
+    white: np.ndarray,
+    image: np.ndarray,
+    factor: np.ndarray,
+    matrix: np.ndarray,
+    drift: np.ndarray,
+    curvature: np.ndarray,
+    *,
+    longest: float,
+) -> float:
+    """The first of the steps ``longest``, a half of it, a quarter, … that does no harm at some draws; 0 if none."""
+    value = _push(target, white, image, factor @ matrix)[0]
+    step = longest
+    while step > SMALLEST_STEP:
+        shift, local = _local_map(step * drift, step * curvature)
+        new = _push(target, white, image + factor @ (matrix @ shift), factor @ matrix @ local)[0]
+        if _acceptable(new - value, len(drift)):
+            return step
+        step /= 2
+    return 0.0
 
 
 def regress(white: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,10 +23,10 @@ class Oracle(ABC):
     Rows hold an outcome ``y`` (N,) and, for regressions, features ``x`` (N, d).
     """
 
-    outcome: Outcome
-    has_features: bool = False
-    dims: Mapping[str, tuple[str, ...]] = {}
-    coords: Mapping[str, np.ndarray] = {}
+    outcome: ClassVar[Outcome]
+    has_features: ClassVar[bool] = False
+    dims: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    coords: ClassVar[Mapping[str, np.ndarray]] = {}
 
     @property
     @abstractmethod
@@ -59,7 +59,7 @@ class Oracle(ABC):
             If the features are missing, or nothing is there.
         """
         if isinstance(data, pd.DataFrame):
-            values = {"y": data["y"].to_numpy()} if "y" in data else {}
+            values: dict[str, np.ndarray] = {"y": data["y"].to_numpy()} if "y" in data else {}
             if self.has_features:
                 values["x"] = data.drop(columns="y", errors="ignore").to_numpy(dtype=float)
             ids = data.index.to_numpy()
