@@ -111,6 +111,7 @@ def _graph(
     return RowGraph(
         value_vars=parts.value_vars,
         shapes=tuple(s.shape for s in parts.start),
+        initial=np.concatenate([np.ravel(s).astype(float) for s in parts.start]),
         inputs=assembled.inputs,
         sources=sources,
         position=assembled.position,

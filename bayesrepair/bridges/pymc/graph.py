@@ -62,6 +62,8 @@ class RowGraph:
         Unconstrained values, in the order of ``model.value_vars`` and with their names.
     shapes : tuple of tuple of int
         Shape of each value.
+    initial : array, shape (P,)
+        The model's initial point.
     inputs : dict of str to Variable
         Row-aligned arrays, row axis first, by array name; the observed outcomes included.
     sources : dict of str to RowInput
@@ -95,6 +97,7 @@ class RowGraph:
 
     value_vars: tuple[Variable, ...]
     shapes: tuple[tuple[int, ...], ...]
+    initial: np.ndarray
     inputs: dict[str, Variable]
     sources: dict[str, RowInput]
     position: Variable

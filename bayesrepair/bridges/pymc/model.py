@@ -111,8 +111,7 @@ class PyMCModel:
     @property
     def initial(self) -> np.ndarray:
         """The model's initial point, shape (P,)."""
-        point = self.pymc.initial_point(0)
-        return np.concatenate([np.ravel(point[str(v.name)]).astype(float) for v in self.graph.value_vars])
+        return self.graph.initial
 
     def log_prior(self, theta: np.ndarray) -> np.ndarray:
         """Log prior density in the unconstrained space, log-Jacobian and Potentials included: (S, P) → (S,)."""

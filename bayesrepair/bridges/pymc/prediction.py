@@ -64,7 +64,7 @@ def closed_mean(rv: Variable, n: Variable) -> Variable | None:
 def outcome_of(source: RowInput, rv: Variable, classes: int | None, labels: tuple | None) -> Outcome:
     """Name, kind and classes of the outcome."""
     if classes is not None:
-        names = source.levels or labels or tuple(range(classes))
-        return Outcome(source.name, "class", tuple(names)[:classes])
+        known = [names for names in (source.levels, labels) if names is not None and len(names) == classes]
+        return Outcome(source.name, "class", tuple(known[0]) if known else tuple(range(classes)))
     kind = "continuous" if np.dtype(rv.dtype).kind == "f" else "count"
     return Outcome(source.name, kind)  # type: ignore[arg-type]
