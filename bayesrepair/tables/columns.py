@@ -30,6 +30,8 @@ class NumericColumn:
         Mean and standard deviation of the training rows; 0 and 1 where nothing is standardised.
     first : Timestamp, optional
         Day zero, where the column holds dates.
+    holes : int
+        Missing values in training.
 
     Examples
     --------
@@ -42,6 +44,7 @@ class NumericColumn:
     centre: float = 0.0
     scale: float = 1.0
     first: pd.Timestamp | None = None
+    holes: int = 0
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -62,9 +65,9 @@ class NumericColumn:
         """
         numbers = _days(values, self.name, self.first) if self.first is not None else _numbers(values, self.name)
         holes = np.isnan(numbers)
-        if holes.any() and not training:
-            said = f"{int(holes.sum())} missing values of {self.name!r} were filled in with the training median"
-            warnings.warn(BayesRepairWarning(f"{said} {self.fill:g}."), stacklevel=5)
+        if holes.any() and not training and not self.holes:
+            said = f"{_times(holes, 'missing value')} of {self.name!r} filled in with the training median"
+            warnings.warn(BayesRepairWarning(f"{said} {self.fill:g}; training had none missing."), stacklevel=5)
         return (np.where(holes, self.fill, numbers) - self.centre) / self.scale
 
 
@@ -144,7 +147,7 @@ def read_column(name: str, values: pd.Series, *, standardise: bool) -> tuple[Col
     if present.empty:
         return None, [f"{name!r} is left out: it is missing in every row."]
     if pd.api.types.is_datetime64_any_dtype(values) or _all_of(present, pd.Timestamp):
-        return _read_numbers(name, values, standardise=standardise, first=pd.to_datetime(present).min())
+        return _read_numbers(name, values, standardise=standardise, first=pd.to_datetime(present, utc=True).min())
     if pd.api.types.is_numeric_dtype(values) or _all_of(present, bool):
         return _read_numbers(name, values, standardise=standardise)
     return _read_words(name, values)
@@ -163,10 +166,9 @@ def _read_numbers(
     if first is not None:
         notes.append(f"{name!r} enters as days since {first.date()}.")
     if holes.any():
-        notes.append(f"{int(holes.sum())} missing values of {name!r} are filled in with the median {fill:g}.")
-    if not standardise:
-        return NumericColumn(name, fill, first=first), notes
-    return NumericColumn(name, fill, float(filled.mean()), float(filled.std()), first), notes
+        notes.append(f"{_times(holes, 'missing value')} of {name!r} filled in with the median {fill:g}.")
+    centre, scale = (float(filled.mean()), float(filled.std())) if standardise else (0.0, 1.0)
+    return NumericColumn(name, fill, centre, scale, first, int(holes.sum())), notes
 
 
 def _read_words(name: str, values: pd.Series) -> tuple[Column | None, list[str]]:
@@ -178,7 +180,7 @@ def _read_words(name: str, values: pd.Series) -> tuple[Column | None, list[str]]
     if counts.max() == 1 or (len(counts) > len(values) / 2 and values.nunique() == values.notna().sum()):
         return None, [f"{name!r} is left out: it is another word in every row, as an id would be."]
     if MISSING in counts and values.isna().any():
-        notes.append(f"{int(values.isna().sum())} missing values of {name!r} are a level of their own.")
+        notes.append(f"{_times(values.isna(), 'missing value')} of {name!r} made a level of its own.")
     rare = [level for level, count in counts.items() if count < _RARE and level != MISSING]
     pooled = len(counts) > _MANY_LEVELS and len(rare) > 1
     if pooled:
@@ -191,8 +193,18 @@ def _read_words(name: str, values: pd.Series) -> tuple[Column | None, list[str]]
 
 def as_words(values: pd.Series) -> pd.Series:
     """Return values as text, missing ones as ``"missing"``."""
-    words = [MISSING if absent else str(v) for v, absent in zip(values, values.isna(), strict=True)]
+    words = [MISSING if absent else _word(v) for v, absent in zip(values, values.isna(), strict=True)]
     return pd.Series(words, index=values.index, dtype=object)
+
+
+def _word(value: Any) -> str:
+    """Text of a value; a whole number reads the same whether its column holds integers or, for a gap, floats."""
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
+
+
+def _times(flags: Any, what: str) -> str:
+    count = int(np.sum(flags))
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _all_of(values: pd.Series, kind: type) -> bool:
@@ -213,7 +225,7 @@ def _numbers(values: pd.Series, name: str) -> np.ndarray:
 
 
 def _days(values: pd.Series, name: str, first: pd.Timestamp) -> np.ndarray:
-    dates = pd.to_datetime(values, errors="coerce")
+    dates = pd.to_datetime(values, errors="coerce", format="mixed", utc=True)
     words = dates.isna() & values.notna()
     if words.any():
         raise DataError(

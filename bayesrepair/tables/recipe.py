@@ -113,7 +113,7 @@ def read_recipe(
     notes: list[str] = []
     absent = int(table[target].isna().sum())
     if absent:
-        notes.append(f"{absent} rows without an outcome {target!r} are left out.")
+        notes.append(f"{absent} row{'s' * (absent != 1)} without an outcome {target!r} left out.")
         table = table.loc[table[target].notna()]
     if len(table) < FEWEST_ROWS:
         raise DataError(f"at least {FEWEST_ROWS} rows with an outcome", f"{len(table)}", "Add rows.")
