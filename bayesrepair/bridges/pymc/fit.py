@@ -45,7 +45,7 @@ class TrainablePyMCModel(DifferentiablePyMCModel):
         self, model: pm.Model, graph: RowGraph, *, settings: NutsSettings | None = None, mode: str = "NUMBA"
     ) -> None:
         super().__init__(model, graph, mode=mode)
-        self.sampler = RefitSampler(graph, self.initial, settings or NutsSettings())
+        self.sampler = RefitSampler(graph, settings or NutsSettings())
 
     def train(
         self,

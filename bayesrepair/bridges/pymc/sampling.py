@@ -91,15 +91,12 @@ class RefitSampler:
     Parameters
     ----------
     graph : RowGraph
-    initial : array, shape (P,)
-        Centre of the starting points.
     settings : NutsSettings
     compile_seconds : float
         Time spent on compilation so far.
     """
 
     graph: RowGraph
-    initial: np.ndarray
     settings: NutsSettings = field(default_factory=NutsSettings)
     compile_seconds: float = 0.0
     _targets: dict[int, CompiledTarget] = field(default_factory=dict, repr=False)
@@ -153,7 +150,7 @@ class RefitSampler:
         keep = np.flatnonzero(weights)
         target = self.compiled_for(len(keep))
         data = _shared_data(self.graph, target.blocks, inputs, position, weights, keep)
-        starting = _starting_points(self.initial, start)
+        starting = _starting_points(self.graph.initial, start)
         used = {variable.name for variable in target.compiled.shared_var_keys}  # the rest was simplified away
         updated = target.compiled.with_data(**{name: value for name, value in data.items() if name in used})
         compiled = replace(updated, initial_point_func=starting)
