@@ -41,9 +41,7 @@ def clinic() -> PyMCModel:
         a = pm.Normal("a", 0, 1, dims="place")
         b = pm.Normal("b", 0, 1, shape=2)
         x = df[["age", "dose"]].to_numpy()
-        pm.Bernoulli(
-            "ill", logit_p=a[codes] + x @ b / 10 + 0.1 * np.ones(N), observed=(df.ill == "yes").astype(int)
-        )
+        pm.Bernoulli("ill", logit_p=a[codes] + x @ b / 10 + 0.1 * np.ones(N), observed=(df.ill == "yes").astype(int))
     return pymc_model(model, data=df, mode="PYTHON")
 
 
@@ -203,9 +201,7 @@ def test_missing_outcomes_leave_their_rows_out() -> None:
     bridge = pymc_model(models.missing_outcomes(), mode="PYTHON")
     assert len(bridge.training) == N - 2
     assert not set(bridge.training.row) & {2, 9}
-    rows = bridge.rows(
-        {"y": models.REAL[:3], "constant_0": models.X[:3]}
-    )  # row 2 was missing; a new row is not
+    rows = bridge.rows({"y": models.REAL[:3], "constant_0": models.X[:3]})  # row 2 was missing; a new row is not
     assert np.isfinite(bridge.log_lik(points(bridge), rows)).all()
 
 
@@ -295,3 +291,20 @@ def test_same_column_twice_is_one_input() -> None:
     assert list(bridge.graph.inputs) == ["y", "x"]
     with pytest.raises(DataError, match="rows with 'y', 'x'"):
         bridge.log_lik(points(bridge), rows)
+
+
+def test_an_impossible_draw_or_row_harms_no_other() -> None:
+    """PyMC's guard is one scalar for all rows; over draws and rows it would spread."""
+    x = np.linspace(0, 1, 6)
+    with pm.Model() as model:
+        slope, sigma = pm.Flat("slope"), pm.Flat("sigma")
+        pm.Bernoulli("y", p=0.5 + slope * x, observed=np.array([0, 1, 1, 0, 1, 1]))
+        pm.Normal("z", 0, sigma, observed=x)
+    bridge = pymc_model(model, mode="PYTHON")
+    good, bad_rows, bad_draw = [0.4, 1.0], [1.0, 1.0], [0.4, -1.0]
+    alone = bridge.log_lik(np.array([good]), bridge.training)
+    log_lik = bridge.log_lik(np.array([good, bad_rows, bad_draw]), bridge.training)
+    assert np.isfinite(alone).all()
+    np.testing.assert_allclose(log_lik[:1], alone)
+    np.testing.assert_array_equal(np.isfinite(log_lik[1]), 0.5 + x <= 1)
+    assert (log_lik[2] == -np.inf).all()

@@ -12,6 +12,7 @@ from pymc.distributions.shape_utils import change_dist_size
 from pymc.logprob.basic import conditional_logp
 from pytensor.compile import SharedVariable
 from pytensor.graph.basic import Variable
+from pytensor.tensor.random.basic import CategoricalRV
 
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.alignment import Reading, likelihood_ancestors
@@ -184,6 +185,8 @@ def _rv(
 
 
 def _log_lik(observed: Observed, rv: Variable, value: Variable) -> Variable:
+    if isinstance(rv.owner.op, CategoricalRV) and value.type.ndim == 1:
+        return categorical_log_lik(*rv.owner.op.dist_params(rv.owner), value)
     try:
         # not pm.logp, which skips the rewrites that tell, for instance, an infinite bound from a finite one
         term = conditional_logp({rv: value}, warn_rvs=False)[value]
@@ -194,6 +197,18 @@ def _log_lik(observed: Observed, rv: Variable, value: Variable) -> Variable:
     if term.type.ndim > 1:
         term = term.sum(axis=tuple(range(1, term.type.ndim)))
     return term
+
+
+def categorical_log_lik(p: Any, value: Any) -> Variable:
+    """(n,) log probability of each class code, by comparison instead of by index.
+
+    PyMC looks the probability up by index, which over many draws takes numba half a minute to compile; codes are
+    checked to lie in range before they come here.
+    """
+    chosen = pt.eq(value[:, None], pt.arange(p.shape[-1]))
+    log_p = pt.switch(chosen, pt.log(p), 0.0).sum(axis=-1)
+    valid = (p >= 0).all(axis=-1) & (p <= 1).all(axis=-1) & pt.isclose(p.sum(axis=-1), 1)
+    return pt.switch(valid, log_p, -np.inf)
 
 
 def outcome_enters_itself(parts: Parts, labelled: Labelled) -> bool:

@@ -15,6 +15,7 @@ from pytensor.graph.traversal import ancestors
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.alignment import Reading, likelihood_ancestors, readings
 from bayesrepair.bridges.pymc.assembly import Assembled, Labelled, assemble, label, outcome_enters_itself
+from bayesrepair.bridges.pymc.checks import checked_apart
 from bayesrepair.bridges.pymc.graph import Regime, RowGraph
 from bayesrepair.bridges.pymc.indices import evaluated, with_spans
 from bayesrepair.bridges.pymc.lowering import frozen, substituted
@@ -107,6 +108,7 @@ def _graph(
     if classes:
         sources[name] = replace(sources[name], span=(0, classes - 1))
     outputs = [assembled.log_lik, rv, *([] if predicted is None else [predicted])]
+    outputs = checked_apart(outputs, [assembled.position, *assembled.inputs.values()])
     log_lik, draw, *rest = frozen(at_constrained(parts, outputs))
     return RowGraph(
         value_vars=parts.value_vars,

@@ -12,6 +12,7 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.traversal import ancestors
 
 from bayesrepair.bridges.pymc import refusals
+from bayesrepair.bridges.pymc.checks import checked_apart
 from bayesrepair.bridges.pymc.lowering import dims_of, like, placeholder, substituted
 from bayesrepair.bridges.pymc.vectorised import PYTHON, compiled
 
@@ -112,6 +113,7 @@ def dissect(model: pm.Model, outcome: str | None = None) -> Parts:
     prior = model.logp(vars=[*free, *model.potentials])
     constrained = model.replace_rvs_by_values(list(free))
     log_prior, *constrained = substituted([prior, *constrained], values)
+    [log_prior] = checked_apart([log_prior], ())
     return Parts(
         model=model,
         free=free,

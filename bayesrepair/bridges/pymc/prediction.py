@@ -41,6 +41,10 @@ def _all_one(trials: Variable) -> bool:
 
 def class_probabilities(rv: Variable, classes: int, n: Variable) -> Variable:
     """(n, K), from the distribution's own log density, so that no probability cancels to zero."""
+    op = rv.owner.op
+    if isinstance(op, CategoricalRV):
+        [p] = op.dist_params(rv.owner)
+        return p + pt.zeros((n, 1))
     columns = [pt.exp(pm.logp(rv, pt.full((n,), k, dtype=rv.dtype))) for k in range(classes)]
     return pt.stack(columns, axis=-1)
 
