@@ -251,14 +251,13 @@ def test_a_target_alone_predicts_nothing():
         (lambda f: f.assign(x=-np.inf), "finite values in 'x'"),
         (lambda f: f.assign(y=None), "an outcome in every row"),
         (lambda f: f.assign(y="maybe"), "classes of 'y' seen in training"),
-        (lambda f: f.assign(w="c"), "levels of 'w' seen in training"),
     ],
 )
 def test_held_out_tables_that_are_refused(spoil, match):
     train = training()
-    check_held_out(train, train, "y", predictors=["x", "w"], categorical_target=True)
+    check_held_out(train, train, "y", predictors=["x", "w"], classes=["no", "yes"])
     with pytest.raises(DataError, match=match):
-        check_held_out(spoil(train), train, "y", predictors=["x", "w"], categorical_target=True)
+        check_held_out(spoil(train), train, "y", predictors=["x", "w"], classes=["no", "yes"])
 
 
 def test_columns_that_a_formula_uses():
@@ -266,6 +265,9 @@ def test_columns_that_a_formula_uses():
     assert used_columns(frame, "y", formula=None, aside=["group"]) == ["x", "log x"]
     assert used_columns(frame, "y", formula="y ~ x + (1|group)") == ["x", "group"]
     assert used_columns(frame, "y", formula="y ~ `log x`") == ["log x"]
+    assert used_columns(frame, "y", formula="y ~ np.log(x) + bs(x, df=4) + C(group, Treatment('a'))") == ["x", "group"]
+    with pytest.raises(DataError, match="Did you mean 'group'"):
+        used_columns(frame, "y", formula="y ~ grup")
 
 
 def test_hold_out_keeps_the_share_of_each_class_and_is_seeded():

@@ -57,15 +57,29 @@ def check_training(
 
 
 def check_held_out(
-    frame: pd.DataFrame, train: pd.DataFrame, target: str, *, predictors: Sequence[str], categorical_target: bool
+    frame: pd.DataFrame,
+    train: pd.DataFrame,
+    target: str,
+    *,
+    predictors: Sequence[str],
+    classes: Sequence[object] | None = None,
 ) -> None:
     """Refuse held-out rows that a model of the training table cannot judge.
+
+    Parameters
+    ----------
+    frame, train : DataFrame
+    target : str
+    predictors : sequence of str
+    classes : sequence, optional
+        Classes of the outcome, where it has classes. (The levels of other columns are the model's business: it may
+        pool rare ones.)
 
     Raises
     ------
     DataError
-        For missing columns, words where training had numbers, infinite values, a missing outcome, or a class or
-        level that was not seen in training.
+        For missing columns, words where training had numbers, infinite values, a missing outcome, or a class that
+        was not seen in training.
     """
     _refuse_absent(frame, [*predictors, target], train)
     for name in [*predictors, target]:
@@ -75,24 +89,36 @@ def check_held_out(
             raise DataError(f"numbers in the held-out column {name!r}, as in training", f"{shown!r}")
     _refuse_gaps(frame[target], "an outcome")
     _refuse_infinite(frame, [*predictors, target])
-    if categorical_target or not _is_number(train[target]):
-        _refuse_unseen(frame, train, [target], "classes")
-    _refuse_unseen(frame, train, categorical_columns(train, predictors), "levels")
-
-
-def categorical_columns(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    """Those columns that hold words: no numbers, no dates."""
-    return [n for n in names if not _is_number(frame[n]) and not pd.api.types.is_datetime64_any_dtype(frame[n])]
+    if classes is not None:
+        _refuse_unseen(frame[target], classes)
 
 
 def used_columns(frame: pd.DataFrame, target: str, *, formula: str | None, aside: Sequence[str] = ()) -> list[str]:
-    """Columns that may enter the model: all but the target and those aside, or those that the formula names."""
+    """Columns that may enter the model: all but the target and those aside, or those that the formula names.
+
+    Raises
+    ------
+    DataError
+        If the formula names something that is neither a column nor a function.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame(columns=["x", "z", "y"])
+    >>> used_columns(frame, "y", formula="y ~ np.log(x) + poly(x, degree=2)")
+    ['x']
+    """
     if formula is None:
         return [str(name) for name in frame.columns if name != target and name not in aside]
     right = formula.partition("~")[2] or formula
-    quoted = set(re.findall(r"`([^`]+)`", right))
-    words = quoted | set(re.findall(r"[^\W\d]\w*", re.sub(r"`[^`]+`", " ", right)))
-    return [str(name) for name in frame.columns if name in words and name != target]
+    bare = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", " ", right)
+    words = re.findall(r"(?<![\w.])[^\W\d]\w*\b(?!\s*[.(=])", bare)  # no function, attribute or keyword
+    named = dict.fromkeys([*re.findall(r"`([^`]+)`", right), *words])
+    for name in named:
+        if name not in frame.columns and name not in ("True", "False", "None"):
+            near = difflib.get_close_matches(name, map(str, frame.columns), n=1)
+            remedy = f"Did you mean {near[0]!r}?" if near else "Check the formula."
+            raise DataError("columns of the table in the formula", repr(name), remedy)
+    return [str(name) for name in frame.columns if name in named and name != target]
 
 
 def _is_number(values: pd.Series) -> bool:
@@ -125,13 +151,12 @@ def _refuse_absent(frame: pd.DataFrame, names: Iterable[str], train: pd.DataFram
         raise DataError("held-out rows with the training table's columns", got, remedy)
 
 
-def _refuse_unseen(frame: pd.DataFrame, train: pd.DataFrame, names: Iterable[str], what: str) -> None:
-    for name in names:
-        new = frame[name].notna() & ~frame[name].isin(train[name].dropna().unique())
-        if new.any():
-            got = f"{_plain(frame[name][new].iloc[0])!r} in {int(new.sum())} held-out rows"
-            remedy = "Leave those rows out, or train on rows that have it."
-            raise DataError(f"{what} of {name!r} seen in training", got, remedy)
+def _refuse_unseen(outcome: pd.Series, classes: Sequence[object]) -> None:
+    new = ~outcome.isin(list(classes))
+    if new.any():
+        got = f"{_plain(outcome[new].iloc[0])!r} in {int(new.sum())} held-out rows"
+        remedy = "Leave those rows out, or train on rows that have it."
+        raise DataError(f"classes of {outcome.name!r} seen in training", got, remedy)
 
 
 def _plain(value: object) -> object:

@@ -48,12 +48,12 @@ def with_row_ids(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """
     ids = frame[column]
     if ids.isna().any():
-        where = frame.index[ids.isna()][0]
+        where = frame.index[ids.isna()][:1].tolist()[0]
         raise DataError(f"an id in each row of {column!r}", f"{int(ids.isna().sum())} missing, such as row {where!r}")
     if not ids.is_unique:
-        twice = ids[ids.duplicated()]
+        twice = ids[ids.duplicated()].tolist()[0]
         remedy = "Choose a column of unique ids, or leave --id out to number the rows from 0."
-        raise DataError(f"a different id in each row of {column!r}", f"{twice.iloc[0]!r} more than once", remedy)
+        raise DataError(f"a different id in each row of {column!r}", f"{twice!r} more than once", remedy)
     return frame.drop(columns=column).set_axis(pd.Index(ids.to_numpy(), name="row"))
 
 

@@ -1,0 +1,76 @@
+"""A folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bayesrepair.status import DataError
+
+OURS = frozenset(
+    {"report.html", "causes.csv", "failures.csv", "posterior.nc", "receipt.json", "summary.json", "report.json"}
+)
+
+
+@contextmanager
+def output_folder(folder: Path, *, force: bool) -> Iterator[Path]:
+    """Give a partial folder to write to, which takes the final name when all went well and is removed otherwise.
+
+    Parameters
+    ----------
+    folder : Path
+        The final name; what lies there is replaced only with ``force``, only at the end, and only if this program
+        wrote it.
+    force : bool
+
+    Yields
+    ------
+    Path
+        ``FOLDER.partial``.
+
+    Raises
+    ------
+    DataError
+        If the folder exists, holds other files, or is being written by another run.
+    """
+    folder = folder.absolute()
+    refuse_taken(folder, force=force)
+    partial = folder.with_name(f"{folder.name}.partial")
+    if partial.exists():
+        remedy = "Remove it if no other run is at work there."
+        raise DataError(f"no unfinished folder '{partial}'", "one, of another run or one that was killed", remedy)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial.mkdir()
+    try:
+        yield partial
+        _replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def refuse_taken(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that is somebody's work."""
+    if not folder.exists():
+        return
+    if not force:
+        raise DataError("an output folder that does not exist", f"'{folder}', which does", "Add --force to replace it.")
+    other = sorted(set(os.listdir(folder)) - OURS) if folder.is_dir() else [folder.name]
+    if other:
+        what = f"'{folder}' to hold nothing but the output of an earlier run"
+        raise DataError(what, ", ".join(other[:5]), "Give another folder with --out.")
+
+
+def _replace(partial: Path, folder: Path) -> None:
+    old = folder.with_name(f"{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
