@@ -258,7 +258,7 @@ def _twins(graph: RowGraph, training: dict[str, np.ndarray]) -> dict[str, str]:
     inside = {name: source.training for name, source in graph.sources.items()}
     used = {column for source in graph.sources.values() for column in source.columns}
     twins = {}
-    for name in set(training) - set(inside) - used:
+    for name in sorted(set(training) - set(inside) - used):
         equal = [other for other, values in inside.items() if np.array_equal(values, training[name])]
         if equal:
             twins[name] = equal[0]

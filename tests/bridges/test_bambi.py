@@ -71,10 +71,10 @@ def built(formula, family, data=TABLE, **options) -> bmb.Model:
 def as_fitted(model: bmb.Model) -> xr.DataTree:
     """Prior draws in the form in which ``bambi.Model.fit`` returns a posterior."""
     inner = model.backend.model
-    prior = pm.sample_prior_predictive(2 * DRAWS, model=inner, random_seed=1, compile_kwargs={"mode": "FAST_COMPILE"})
-    names = [rv.name for rv in inner.free_RVs] + [d.name for d in inner.deterministics]
-    names = [name for name in names if name not in model.family.likelihood.params or name in _free(inner)]
-    draws = prior["prior"].to_dataset()[names]
+    free = [rv.name for rv in inner.free_RVs]
+    names = free + [d.name for d in inner.deterministics if d.name not in model.family.likelihood.params]
+    prior = prior_draws(inner, names, 2 * DRAWS)
+    draws = prior[names]
     chains = [draws.isel(chain=0, draw=slice(k * DRAWS, (k + 1) * DRAWS)) for k in (0, 1)]
     chains = [chain.assign_coords(draw=np.arange(DRAWS)) for chain in chains]
     posterior = xr.concat(chains, "chain").assign_coords(chain=[0, 1])
@@ -82,8 +82,9 @@ def as_fitted(model: bmb.Model) -> xr.DataTree:
     return model.backend._clean_results(tree, omit_offsets=True, include_response_params=False)
 
 
-def _free(inner: pm.Model) -> set[str]:
-    return {rv.name for rv in inner.free_RVs}
+def prior_draws(inner: pm.Model, names: list[str], size: int) -> xr.Dataset:
+    options = {"compile_kwargs": {"mode": "FAST_COMPILE"}, "random_seed": 1, "var_names": names}
+    return pm.sample_prior_predictive(size, model=inner, **options)["prior"].to_dataset()
 
 
 def uncompiled(fit: br.Fit) -> br.Fit:
@@ -105,12 +106,14 @@ def flat(values: xr.DataArray) -> np.ndarray:
 
 def test_log_likelihood_is_bambis_own(case):
     name, model, idata, fit = case
+    # Evaluated without PyTensor's stabilising rewrites, Bambi's own value loses digits where alpha is extreme.
+    tolerance = 1e-5 if name == "negative binomial" else 1e-9
     for data in [None] if name in WORDED else [None, NEW]:
         with pytensor.config.change_flags(mode="FAST_COMPILE"):
             own = model.compute_log_likelihood(idata, data=data, inplace=False)["log_likelihood"]
         rows = fit.rows if data is None else fit.model.rows(data)
         ours = fit.model.log_lik(fit.posterior.theta, rows)
-        np.testing.assert_allclose(ours, flat(own[fit.model.outcome.name]), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(ours, flat(own[fit.model.outcome.name]), rtol=tolerance, atol=tolerance)
 
 
 def test_predictions_are_bambis_own(case):
@@ -156,22 +159,26 @@ def test_classes_carry_their_names_in_the_order_of_their_codes(name, classes):
     assert bridge.outcome.classes == classes
     column = {"coin": "coin", "stage": "stage"}.get(bridge.outcome.name, "sick")
     codes = bridge.training.values[bridge.outcome.name]
-    np.testing.assert_array_equal(np.asarray(classes, dtype=object)[codes], TABLE[column].to_numpy(dtype=object))
+    np.testing.assert_array_equal(
+        np.asarray(classes, dtype=object)[codes], TABLE[column].to_numpy(dtype=object)
+    )
 
 
 def test_posterior_that_pymc_sampled_itself_is_taken_as_it_is():
     model = built("height ~ x + (1|year)", "gaussian")
-    prior = pm.sample_prior_predictive(
-        DRAWS, model=model.backend.model, random_seed=1, compile_kwargs={"mode": "FAST_COMPILE"}
-    )
-    idata = xr.DataTree.from_dict({"posterior": prior["prior"].to_dataset()})
+    free = [rv.name for rv in model.backend.model.free_RVs]
+    idata = xr.DataTree.from_dict({"posterior": prior_draws(model.backend.model, free, DRAWS)})
     fit = br.from_bambi(model, idata)
     where = fit.model.names.index("Intercept")
-    np.testing.assert_array_equal(fit.posterior.theta[:, where], idata["posterior"]["Intercept"].values.ravel())
+    np.testing.assert_array_equal(
+        fit.posterior.theta[:, where], idata["posterior"]["Intercept"].values.ravel()
+    )
 
 
 def test_rows_dropped_for_missing_values_keep_the_ids_of_the_others():
-    holes = TABLE.assign(x=TABLE["x"].where(np.arange(N) != 7), height=TABLE["height"].where(np.arange(N) > 1))
+    holes = TABLE.assign(
+        x=TABLE["x"].where(np.arange(N) != 7), height=TABLE["height"].where(np.arange(N) > 1)
+    )
     model = built("height ~ x", "gaussian", data=holes, dropna=True)
     fit = br.from_bambi(model, as_fitted(model), data=holes.assign(note="seen"))
     assert fit.rows.row.tolist() == [i for k, i in enumerate(TABLE.index) if k not in (0, 1, 7)]
@@ -205,7 +212,7 @@ def test_new_rows_that_do_not_fit_are_refused(bridge, change, message):
 
 
 def test_missing_columns_are_named(bridge):
-    with pytest.raises(DataError, match="a table without 'hours', 'year'"):
+    with pytest.raises(DataError, match="a table without 'year', 'hours'"):
         bridge.rows(NEW.drop(columns=["hours", "year"]))
     with pytest.raises(DataError, match="a DataFrame or a mapping"):
         bridge.rows(3)
@@ -222,7 +229,7 @@ def test_groupings_equal_in_training_must_be_equal_in_new_rows():
     model = built("height ~ (1|year) + (1|twin)", "gaussian")
     bridge = bridged(model, TABLE, kept=np.ones(N, dtype=bool), settings=NutsSettings())
     assert len(bridge.rows(NEW)) == 12
-    with pytest.raises(DataError, match=r"equal values of .*year.* and .*as in every training row"):
+    with pytest.raises(DataError, match=r"equal values of '1\|(twin|year): group' and"):
         bridge.rows(NEW.assign(twin=2019))
 
 
@@ -232,11 +239,11 @@ def test_groupings_equal_in_training_must_be_equal_in_new_rows():
         ("height ~ hsgp(x, m=5, c=2)", "gaussian", "HSGP"),
         ("p(coin, count + 2) ~ x", "binomial", "several columns"),
         ("weighted(height, hours) ~ x", "gaussian", "weighted"),
-        ("truncated(height, lb=-50) ~ x", "gaussian", "truncated"),
+        ("censored(height, cut) ~ x", "gaussian", "censored"),
     ],
 )
 def test_what_cannot_be_made_for_new_rows_is_refused_by_name(formula, family, words):
-    data = TABLE.assign(coin=np.minimum(TABLE["coin"], 1))
+    data = TABLE.assign(cut="none")
     with pytest.raises(UnsupportedModelError, match=words):
         br.from_bambi(built(formula, family, data=data), None)
 
