@@ -60,11 +60,16 @@ class BambiModel(TrainablePyMCModel):
         self.twins = twins
 
     def name_entries(self, variable: str, labels: Sequence[str]) -> None:
-        """Call the entries of a vector by names of their own rather than by position."""
-        (dim,) = self.dims[variable]
-        self.coords = {**self.coords, dim: np.asarray(labels, dtype=object)}
-        positions = {f"{variable}[{k}]": f"{variable}[{label}]" for k, label in enumerate(labels)}
-        self.names = tuple(positions.get(name, name) for name in self.names)
+        """Call the entries of a variable's first dimension by names of their own rather than by position."""
+        first, *others = self.dims[variable]
+        self.coords = {**self.coords, first: np.asarray(labels, dtype=object)}
+        lengths = [len(labels), *(len(self.coords[dim]) for dim in others)]
+        entries = [[*map(str, self.coords[dim])] for dim in (first, *others)]
+        names = {
+            f"{variable}[{', '.join(map(str, at))}]": ", ".join(entries[d][k] for d, k in enumerate(at))
+            for at in np.ndindex(*lengths)
+        }
+        self.names = tuple(f"{variable}[{names[name]}]" if name in names else name for name in self.names)
 
     def rows(self, data: Any) -> Rows:
         """Rows from a table with the training table's columns, made with the constants of the training rows.
