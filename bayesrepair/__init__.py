@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesrepair import editors
 from bayesrepair.causes import Causes, find_causes
-from bayesrepair.choice import Choice, choose_top
+from bayesrepair.choice import Choice, choose_top, cross_fitted_top
 from bayesrepair.edit import Edited, edit
 from bayesrepair.failures import Failures, find_failures
 from bayesrepair.fit import Factor, Fit
@@ -59,6 +59,7 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "find_causes",
     "Causes",
     "choose_top",
+    "cross_fitted_top",
     "Choice",
     # repair
     "repair",

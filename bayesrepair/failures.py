@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,10 @@ class Failures:
         failed = self.judged["failed"].to_numpy()
         order = np.concatenate([rng.permutation(np.flatnonzero(failed)), rng.permutation(np.flatnonzero(~failed))])
         return tuple(self._at(np.sort(order[k::parts])) for k in range(parts))
+
+    def take(self, ids: Iterable) -> Failures:
+        """The held-out rows with these ids, failures and handled ones."""
+        return self._at(self.holdout.positions(ids))
 
     def _at(self, positions: np.ndarray) -> Failures:
         return Failures(self.holdout.at(positions), self.judged.iloc[positions], self.rule)

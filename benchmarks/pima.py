@@ -126,16 +126,11 @@ class Experiment:
         }
 
     def _chosen(self, failures: br.Failures) -> np.ndarray:
-        """K cross-fitted over two parts: each part scores, the other chooses; then all judged rows score."""
+        """K cross-fitted over two halves: each scores, the other chooses; then all judged rows score."""
         sizes = [round(share * len(self.rows)) for share in SIZES]
-        chosen = []
-        parts = failures.split(2, random_seed=self.rng)
-        for scoring, choosing in (parts, parts[::-1]):
-            causes = br.find_causes(self.fit, scoring.holdout, progressbar=False, random_seed=self.rng)
-            choice = br.choose_top(causes, choosing, sizes=sizes, progressbar=False, random_seed=self.rng)
-            chosen.append(choice.k)
-        causes = br.find_causes(self.fit, failures.holdout, progressbar=False, random_seed=self.rng)
-        return causes.top(round(np.mean(chosen))).index.to_numpy()
+        options = {"against": "held_out", "progressbar": False, "random_seed": self.rng}
+        choice = br.cross_fitted_top(self.fit, failures, sizes=sizes, method="auto", **options)
+        return br.find_causes(self.fit, failures, **options).top(choice.k).index.to_numpy()
 
 
 def main(argv: list[str]) -> None:
