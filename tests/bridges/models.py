@@ -126,7 +126,9 @@ def as_many_groups_as_rows() -> pm.Model:
 
 def student() -> pm.Model:
     with pm.Model() as model:
-        pm.StudentT("y", nu=pm.Gamma("nu", 2, 0.1), mu=_linear(), sigma=pm.HalfNormal("sigma", 1), observed=REAL)
+        pm.StudentT(
+            "y", nu=pm.Gamma("nu", 2, 0.1), mu=_linear(), sigma=pm.HalfNormal("sigma", 1), observed=REAL
+        )
     return model
 
 
@@ -175,7 +177,9 @@ def softmax() -> pm.Model:
 
 def ordered_logistic() -> pm.Model:
     with pm.Model() as model:
-        cuts = pm.Normal("cuts", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0])
+        cuts = pm.Normal(
+            "cuts", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0]
+        )
         pm.OrderedLogistic("y", eta=X @ pm.Normal("b", 0, 1, shape=D), cutpoints=cuts, observed=CLASS)
     return model
 
@@ -183,7 +187,9 @@ def ordered_logistic() -> pm.Model:
 def mixture() -> pm.Model:
     with pm.Model() as model:
         w = pm.Dirichlet("w", np.ones(2))
-        mu = pm.Normal("mu", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0])
+        mu = pm.Normal(
+            "mu", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0]
+        )
         pm.NormalMixture("y", w=w, mu=mu, sigma=pm.HalfNormal("sigma", 1), observed=REAL)
     return model
 
@@ -366,7 +372,9 @@ def autoregression() -> pm.Model:
 
 def observed_random_walk() -> pm.Model:
     with pm.Model() as model:
-        pm.GaussianRandomWalk("y", sigma=pm.HalfNormal("sigma", 1), init_dist=pm.Normal.dist(0, 1), observed=REAL)
+        pm.GaussianRandomWalk(
+            "y", sigma=pm.HalfNormal("sigma", 1), init_dist=pm.Normal.dist(0, 1), observed=REAL
+        )
     return model
 
 

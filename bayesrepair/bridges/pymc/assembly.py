@@ -97,8 +97,6 @@ class Assembled:
         (n,).
     outcome_rv : Variable
         The outcome's random variable, its own value nowhere in it.
-    outcome_with_y : Variable
-        The same, sized by the observed value; its parameters are those of the likelihood.
     """
 
     position: Variable
@@ -116,14 +114,14 @@ def assemble(parts: Parts, reading: Reading, labelled: Labelled, regime: Regime)
         If the density is joint over rows, or has no closed form.
     """
     n_static = parts.n_rows if regime == "static" else None
-    position = pt.tensor("position", dtype="int64", shape=(n_static,))
+    position: Any = pt.tensor("position", dtype="int64", shape=(n_static,))
     n = position.shape[0] if n_static is None else pt.constant(n_static)
-    inputs = {
+    inputs: dict[str, Any] = {
         name: pt.TensorType(source.training.dtype.name, shape=(n_static, *source.tail))(name)
         for name, source in labelled.sources.items()
     }
     replacements = _replacements(parts, reading, labelled, inputs, position, n)
-    terms = []
+    terms: list[Any] = []
     for observed in parts.observed:
         rv = _rv(parts, observed, replacements, n if regime == "dynamic" else None)
         terms.append(_log_lik(observed, rv, inputs[observed.name]))
@@ -144,11 +142,12 @@ def _replacements(
     parts: Parts,
     reading: Reading,
     labelled: Labelled,
-    inputs: Mapping[str, Variable],
-    position: Variable,
-    n: Variable,
+    inputs: Mapping[str, Any],
+    position: Any,
+    n: Any,
 ) -> dict[Variable, Variable]:
     replacements: dict[Variable, Variable] = {}
+    own: Any
     for rv, own in zip(parts.free, parts.constrained_inputs, strict=True):
         replacements[rv] = like(own[position] if rv in reading.latents else own, rv)
     for leaf, name in labelled.leaf_input.items():
@@ -156,8 +155,8 @@ def _replacements(
         replacements[leaf] = like(rows_last, leaf)
     for leaf in labelled.fills:
         row = pt.constant(reading.values[leaf][0])
-        repeated = pt.moveaxis(pt.alloc(row, n, *row.type.shape), 0, reading.axis[leaf])
-        replacements[leaf] = like(repeated, leaf)
+        repeated: Any = pt.alloc(row, n, *row.type.shape)
+        replacements[leaf] = like(pt.moveaxis(repeated, 0, reading.axis[leaf]), leaf)
     for mask in reading.masks:
         replacements[mask] = pt.arange(n)
     for observed in parts.observed:
@@ -172,6 +171,7 @@ def _rv(
     used = {k: v for k, v in replacements.items() if k is not observed.rv}
     if is_named(observed.rv) and observed.rv.type.dims[0] != observed.dims[observed.axis]:  # type: ignore[index]
         raise AssertionError("rows are the first dim")
+    rv: Any
     [rv] = substituted([observed.rv], used)
     if n is None:
         return rv
@@ -184,9 +184,10 @@ def _rv(
     return change_dist_size(rv, (n, *rest)) if batch else rv
 
 
-def _log_lik(observed: Observed, rv: Variable, value: Variable) -> Variable:
+def _log_lik(observed: Observed, rv: Any, value: Any) -> Variable:
     if isinstance(rv.owner.op, CategoricalRV) and value.type.ndim == 1:
-        return categorical_log_lik(*rv.owner.op.dist_params(rv.owner), value)
+        [p] = rv.owner.op.dist_params(rv.owner)
+        return categorical_log_lik(p, value)
     try:
         # not pm.logp, which skips the rewrites that tell, for instance, an infinite bound from a finite one
         term = conditional_logp({rv: value}, warn_rvs=False)[value]

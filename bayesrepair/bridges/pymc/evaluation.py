@@ -191,7 +191,7 @@ class RowFunctions:
         return Compiled([point, *self._inputs("draw")], draw, mode=self.mode), generators([draw])
 
 
-def _grad(total: Variable, theta: Variable) -> Variable:
+def _grad(total: Any, theta: Any) -> Any:
     """Gradient of each draw's own total: the totals are independent, so one pass gives all."""
     return pt.grad(total.sum(), theta, disconnected_inputs="ignore")
 

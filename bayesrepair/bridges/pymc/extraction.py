@@ -101,7 +101,8 @@ def _graph(
     rv = assembled.outcome_rv
     given = _given(parts, labelled, assembled)
     classes = n_classes(rv, lambda variable: evaluated(variable, given))
-    n = assembled.position.shape[0]
+    position: Any = assembled.position
+    n = position.shape[0]
     predicted = class_probabilities(rv, classes, n) if classes else closed_mean(rv, n)
     sources = with_spans(labelled.sources, assembled.inputs, [assembled.log_lik, rv], given)
     name = parts.observed[0].name
@@ -127,8 +128,8 @@ def _graph(
         row_ids=ids,
         outcome=outcome_of(sources[name], rv, classes, _class_labels(parts, classes)),
         observed=tuple(o.name for o in parts.observed),
-        latents=tuple(rv.name for rv in parts.free if rv in reading.latents),
-        discrete=tuple(rv.name for rv in parts.free if np.dtype(rv.type.dtype).kind != "f"),
+        latents=tuple(str(rv.name) for rv in parts.free if rv in reading.latents),
+        discrete=tuple(str(rv.name) for rv in parts.free if np.dtype(rv.type.dtype).kind != "f"),
     )
 
 
@@ -150,8 +151,8 @@ def _constrained(parts: Parts, reading: Reading) -> dict[str, Variable]:
             kept.append(variable)
     graphs = parts.model.replace_rvs_by_values(kept) if kept else []
     lowered = substituted(graphs, parts.own_values) if kept else []
-    named = dict(zip((rv.name for rv in parts.free), parts.constrained, strict=True))
-    return named | dict(zip((v.name for v in kept), lowered, strict=True))
+    named = dict(zip((str(rv.name) for rv in parts.free), parts.constrained, strict=True))
+    return named | dict(zip((str(v.name) for v in kept), lowered, strict=True))
 
 
 def _row_dims(parts: Parts, variable: Variable) -> bool:

@@ -92,7 +92,7 @@ def _converted(source: RowInput, values: np.ndarray, labelled: bool, *, is_outco
         expected = ", ".join(map(str, ("rows", *source.tail)))
         raise DataError(f"{source.name!r} of shape ({expected})", f"shape {values.shape}")
     if labelled and source.levels is not None:
-        values = _codes(source, values, is_outcome=is_outcome)
+        values = _codes(source, source.levels, values, is_outcome=is_outcome)
     try:
         numbers = values.astype(float)
     except (TypeError, ValueError) as error:
@@ -111,8 +111,8 @@ def _converted(source: RowInput, values: np.ndarray, labelled: bool, *, is_outco
     return numbers.astype(dtype)
 
 
-def _codes(source: RowInput, values: np.ndarray, *, is_outcome: bool) -> np.ndarray:
-    levels = pd.Index(source.levels)
+def _codes(source: RowInput, labels: tuple, values: np.ndarray, *, is_outcome: bool) -> np.ndarray:
+    levels = pd.Index(labels)
     codes = levels.get_indexer(pd.Index(values))
     if (codes < 0).any():
         if values.dtype.kind in "iu" and not pd.api.types.is_numeric_dtype(levels.dtype):
@@ -120,7 +120,7 @@ def _codes(source: RowInput, values: np.ndarray, *, is_outcome: bool) -> np.ndar
         unseen = pd.unique(values[codes < 0])[:3].tolist()
         what = "classes" if is_outcome else "levels"
         raise DataError(
-            f"{what} of {source.name!r} seen in training ({_some(source.levels)})",
+            f"{what} of {source.name!r} seen in training ({_some(labels)})",
             f"unseen {', '.join(map(repr, unseen))}",
             "Drop those rows, or refit with them in the data.",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import pytensor
@@ -44,12 +45,12 @@ def placeholder(model_variable: Variable, name: str | None = None, shape: tuple 
 
 def substituted(outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]) -> list[Variable]:
     """Clone of the graphs with replacements, then frozen and lowered to plain tensors."""
-    clones = rebuilt(outputs, replacements)
+    clones: list[Any] = rebuilt(outputs, replacements)
     clones = [out.values if is_named(out) else out for out in clones]
     clones = frozen(clones)
     if any(is_named(v) for v in ancestors(clones)):
-        clones = rewrite_graph(clones, include=("lower_xtensor",), clone=True)
-    return list(clones)
+        clones = cast(list, rewrite_graph(clones, include=("lower_xtensor",), clone=True))
+    return clones
 
 
 def rebuilt(outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]) -> list[Variable]:

@@ -141,7 +141,7 @@ def _observed(model: pm.Model, outcome: str | None) -> tuple[Observed, ...]:
 def _one_observed(model: pm.Model, rv: Variable) -> Observed:
     value = model.rvs_to_values[rv]
     training = value_of(value)
-    name, present = rv.name, None
+    name, present = str(rv.name), None
     if name.endswith("_observed") and f"{name.removesuffix('_observed')}_unobserved" in model.named_vars:
         name = name.removesuffix("_observed")
         present = _present(model, name, len(training))

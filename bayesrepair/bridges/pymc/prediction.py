@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pymc as pm
@@ -16,7 +17,7 @@ from bayesrepair.bridges.pymc.graph import RowInput
 from bayesrepair.model import Outcome
 
 
-def n_classes(rv: Variable, evaluate: Callable[[Variable], np.ndarray]) -> int | None:
+def n_classes(rv: Any, evaluate: Callable[[Variable], np.ndarray]) -> int | None:
     """Number of classes of a categorical outcome; None for counts and continuous outcomes."""
     op = rv.owner.op
     if rv.type.ndim != 1:
@@ -27,7 +28,7 @@ def n_classes(rv: Variable, evaluate: Callable[[Variable], np.ndarray]) -> int |
         trials = op.dist_params(rv.owner)[0]
         return 2 if _all_one(trials) else None
     if isinstance(op, CategoricalRV):
-        [p] = op.dist_params(rv.owner)
+        p: Any = op.dist_params(rv.owner)[0]
         known = p.type.shape[-1]
         return int(evaluate(p.shape[-1])) if known is None else known
     return None
@@ -39,7 +40,7 @@ def _all_one(trials: Variable) -> bool:
     return isinstance(trials, Constant) and bool((np.asarray(trials.data) == 1).all())
 
 
-def class_probabilities(rv: Variable, classes: int, n: Variable) -> Variable:
+def class_probabilities(rv: Any, classes: int, n: Variable) -> Variable:
     """(n, K), from the distribution's own log density, so that no probability cancels to zero."""
     op = rv.owner.op
     if isinstance(op, CategoricalRV):
@@ -49,7 +50,7 @@ def class_probabilities(rv: Variable, classes: int, n: Variable) -> Variable:
     return pt.stack(columns, axis=-1)
 
 
-def closed_mean(rv: Variable, n: Variable) -> Variable | None:
+def closed_mean(rv: Any, n: Variable) -> Variable | None:
     """(n, K) mean of the outcome; the centre of a Cauchy, which has no mean; None without a closed form."""
     op = rv.owner.op
     if isinstance(op, CauchyRV):
@@ -65,7 +66,7 @@ def closed_mean(rv: Variable, n: Variable) -> Variable | None:
     return centre.reshape((n, -1))
 
 
-def outcome_of(source: RowInput, rv: Variable, classes: int | None, labels: tuple | None) -> Outcome:
+def outcome_of(source: RowInput, rv: Any, classes: int | None, labels: tuple | None) -> Outcome:
     """Name, kind and classes of the outcome."""
     if classes is not None:
         known = [names for names in (source.levels, labels) if names is not None and len(names) == classes]

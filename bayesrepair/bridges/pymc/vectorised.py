@@ -31,7 +31,7 @@ _PYTHON = Mode(
 )
 
 
-def unpacked(theta: Variable, value_vars: Sequence[Variable], shapes: Sequence[tuple[int, ...]]) -> dict:
+def unpacked(theta: Any, value_vars: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> dict:
     """Each value variable as a slice of theta (S, P), with the draws in front."""
     slices, start = {}, 0
     for variable, shape in zip(value_vars, shapes, strict=True):
@@ -46,12 +46,12 @@ def unpacked(theta: Variable, value_vars: Sequence[Variable], shapes: Sequence[t
 
 def over_draws(
     outputs: Sequence[Variable],
-    theta: Variable,
+    theta: Any,
     value_vars: Sequence[Variable],
     shapes: Sequence[tuple[int, ...]],
 ) -> list[Variable]:
     """The graphs with a leading axis of draws, whether or not they depend on the parameters."""
-    batched = vectorize_graph(list(outputs), unpacked(theta, value_vars, shapes))
+    batched: list[Any] = vectorize_graph(list(outputs), unpacked(theta, value_vars, shapes))
     draws = theta.shape[0]
     return [
         new if new.type.ndim > old.type.ndim else pt.broadcast_to(new, (draws, *new.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
@@ -14,7 +15,7 @@ from bayesrepair.bridges.pymc.lowering import substituted
 from bayesrepair.bridges.pymc.parts import Parts
 from bayesrepair.bridges.pymc.vectorised import PYTHON, compiled, over_draws
 
-_TOLERANCE = {"rtol": 1e-7, "atol": 1e-9, "equal_nan": True}
+_TOLERANCE: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-9, "equal_nan": True}
 _DRAWS = 2
 
 
@@ -64,7 +65,8 @@ def probe_points(parts: Parts) -> np.ndarray:
     rows = []
     for scale in (0.1, 0.3):
         parts_of_theta = [
-            np.ravel(s + scale * rng.standard_normal(s.shape) if s.dtype.kind == "f" else s) for s in parts.start
+            np.ravel(s + scale * rng.standard_normal(s.shape) if s.dtype.kind == "f" else s)
+            for s in parts.start
         ]
         rows.append(np.concatenate(parts_of_theta))
     return np.asarray(rows, dtype="float64")
@@ -106,7 +108,7 @@ def as_point(parts: Parts, theta: np.ndarray) -> dict[str, np.ndarray]:
     """One row of theta as PyMC's dictionary of values."""
     point, start = {}, 0
     for variable, value in zip(parts.value_vars, parts.start, strict=True):
-        point[variable.name] = theta[start : start + value.size].reshape(value.shape).astype(value.dtype)
+        point[str(variable.name)] = theta[start : start + value.size].reshape(value.shape).astype(value.dtype)
         start += value.size
     return point
 
