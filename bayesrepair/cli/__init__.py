@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version as installed
 from typing import Annotated
 
 import typer
 
-from bayesrepair import __version__
 from bayesrepair.cli.demo import demo
 from bayesrepair.cli.diagnose import diagnose
 from bayesrepair.cli.example import example
@@ -26,7 +26,7 @@ app.command()(demo)
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"bayesrepair {__version__}")
+        typer.echo(f"bayesrepair {installed('bayesrepair')}")
         raise typer.Exit
 
 
