@@ -211,9 +211,7 @@ def design_of(model: Any, table: pd.DataFrame) -> Design:
         *((p.name, a) for p, a in zip(pieces, inside, strict=True)),
         (design.response.name, outcome),
     ]:
-        if rebuilt[name].shape != array.shape or not np.allclose(
-            rebuilt[name], array, rtol=1e-10, atol=1e-12
-        ):
+        if rebuilt[name].shape != array.shape or not np.allclose(rebuilt[name], array, rtol=1e-10, atol=1e-12):
             _unsupported(f"{name!r}, which comes out differently when the training rows are handed in again")
     return design
 
@@ -242,9 +240,7 @@ def _pieces(backend: Any, *, centred: bool) -> Iterator[tuple[Piece, np.ndarray]
 
 def _response_of(model: Any) -> Response:
     term = model.response_term
-    special = [
-        kind for kind in ("censored", "constrained", "truncated", "weighted") if getattr(term, f"is_{kind}")
-    ]
+    special = [kind for kind in ("censored", "constrained", "truncated", "weighted") if getattr(term, f"is_{kind}")]
     if special or np.ndim(term.data) != 1 or len(term.term.components) != 1:
         _unsupported(f"the outcome {term.name!r}{f' ({special[0]})' if special else ' of several columns'}")
     component = _component_travelling(term.term.components[0])
@@ -277,11 +273,7 @@ def _component_travelling(component: Any) -> Any:
     if not isinstance(component, Call):
         return component
     clone = copy.copy(component)
-    needed = {
-        name: component.env.namespace[name]
-        for name in _names(component.call)
-        if name in component.env.namespace
-    }
+    needed = {name: component.env.namespace[name] for name in _names(component.call) if name in component.env.namespace}
     clone.env = Environment([needed])
     return clone
 

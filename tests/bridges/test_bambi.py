@@ -16,10 +16,6 @@ from bayesrepair.bridges.pymc.sampling import NutsSettings
 from bayesrepair.bridges.pymc.vectorised import PYTHON
 from bayesrepair.status import DataError, UnsupportedModelError
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:PyTensor could not link to a BLAS:UserWarning",
-    "ignore:'Model.distributional_components':FutureWarning",
-)
 N = 60
 DRAWS = 200
 
@@ -159,9 +155,7 @@ def test_classes_carry_their_names_in_the_order_of_their_codes(name, classes):
     assert bridge.outcome.classes == classes
     column = {"coin": "coin", "stage": "stage"}.get(bridge.outcome.name, "sick")
     codes = bridge.training.values[bridge.outcome.name]
-    np.testing.assert_array_equal(
-        np.asarray(classes, dtype=object)[codes], TABLE[column].to_numpy(dtype=object)
-    )
+    np.testing.assert_array_equal(np.asarray(classes, dtype=object)[codes], TABLE[column].to_numpy(dtype=object))
 
 
 def test_posterior_that_pymc_sampled_itself_is_taken_as_it_is():
@@ -170,15 +164,11 @@ def test_posterior_that_pymc_sampled_itself_is_taken_as_it_is():
     idata = xr.DataTree.from_dict({"posterior": prior_draws(model.backend.model, free, DRAWS)})
     fit = br.from_bambi(model, idata)
     where = fit.model.names.index("Intercept")
-    np.testing.assert_array_equal(
-        fit.posterior.theta[:, where], idata["posterior"]["Intercept"].values.ravel()
-    )
+    np.testing.assert_array_equal(fit.posterior.theta[:, where], idata["posterior"]["Intercept"].values.ravel())
 
 
 def test_rows_dropped_for_missing_values_keep_the_ids_of_the_others():
-    holes = TABLE.assign(
-        x=TABLE["x"].where(np.arange(N) != 7), height=TABLE["height"].where(np.arange(N) > 1)
-    )
+    holes = TABLE.assign(x=TABLE["x"].where(np.arange(N) != 7), height=TABLE["height"].where(np.arange(N) > 1))
     model = built("height ~ x", "gaussian", data=holes, dropna=True)
     fit = br.from_bambi(model, as_fitted(model), data=holes.assign(note="seen"))
     assert fit.rows.row.tolist() == [i for k, i in enumerate(TABLE.index) if k not in (0, 1, 7)]

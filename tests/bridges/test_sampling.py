@@ -78,9 +78,7 @@ def test_inserted_rows_count_like_doubled_weights(poisson_fit):
 
 
 def test_refit_from_draws_has_the_same_posterior(poisson_fit):
-    again = poisson_fit.model.train(
-        poisson_fit.rows, start=poisson_fit.posterior, rng=np.random.default_rng(9)
-    )
+    again = poisson_fit.model.train(poisson_fit.rows, start=poisson_fit.posterior, rng=np.random.default_rng(9))
     close_in_mean(again, poisson_fit.posterior)
 
 
@@ -185,7 +183,7 @@ def test_ctrl_c_stops_the_chains(monkeypatch):
 def test_interrupted_run_of_pymc_is_never_used(monkeypatch, counts):
     monkeypatch.setattr(fit_module.pm, "sample", lambda **kwargs: Stopped(137).tree)
     with pytest.raises(SamplingInterrupted, match="1000 draws in each of 4 chains"):
-        br.from_pymc(poisson_model(counts), init="adapt_diag", chains=4)
+        br.from_pymc(poisson_model(counts), init="adapt_diag")
 
 
 def posterior_of(model, size=250):
@@ -220,18 +218,14 @@ def test_unconstrained_draws_come_back_exactly():
     point = model.initial_point()
     assert draws.theta.shape == (500, sum(v.size for v in point.values()))
     assert draws.chain.tolist() == [0] * 250 + [1] * 250
-    back = model.compile_fn(
-        model.replace_rvs_by_values(model.free_RVs), inputs=model.value_vars, mode="FAST_COMPILE"
-    )
+    back = model.compile_fn(model.replace_rvs_by_values(model.free_RVs), inputs=model.value_vars, mode="FAST_COMPILE")
     for s in (0, 370):
         start, values = 0, {}
         for name, value in point.items():
             values[name] = draws.theta[s, start : start + value.size].reshape(value.shape)
             start += value.size
         for rv, value in zip(model.free_RVs, back(values), strict=True):
-            np.testing.assert_allclose(
-                value, idata["posterior"][rv.name].values[s // 250, s % 250], atol=1e-10
-            )
+            np.testing.assert_allclose(value, idata["posterior"][rv.name].values[s // 250, s % 250], atol=1e-10)
 
 
 def test_transposed_and_stored_draws_are_understood():
@@ -245,9 +239,7 @@ def test_transposed_and_stored_draws_are_understood():
     )
     np.testing.assert_array_equal(unconstrain(model, turned).theta, expected.theta)
     noise = np.random.default_rng(0).normal(size=(2, 250, 3, 2))
-    idata["unconstrained_posterior"] = xr.DataTree(
-        xr.Dataset({"rate_log__": (("chain", "draw", "a", "b"), noise)})
-    )
+    idata["unconstrained_posterior"] = xr.DataTree(xr.Dataset({"rate_log__": (("chain", "draw", "a", "b"), noise)}))
     np.testing.assert_array_equal(unconstrain(model, idata).theta, noise.reshape(500, 6))
 
 

@@ -155,9 +155,7 @@ def fitted(
 
 def settings_from(sample_kwargs: dict[str, Any]) -> NutsSettings:
     """Settings of NUTS from PyMC's keywords, its defaults where they are silent."""
-    own = {
-        name: value for name, value in sample_kwargs.items() if name in _OWN_KEYWORDS and value is not None
-    }
+    own = {name: value for name, value in sample_kwargs.items() if name in _OWN_KEYWORDS and value is not None}
     return NutsSettings(**{"progressbar": True, **own})
 
 
@@ -182,9 +180,9 @@ def _repeat_in_refits(bridge: PyMCModel, draws: Draws, sample_kwargs: dict[str, 
 def _sampled_by_pymc(model: pm.Model, random_seed: Any, sample_kwargs: dict[str, Any]) -> Draws:
     """Sample with whatever PyMC chooses, and make sure that it was not interrupted."""
     asked = sample_kwargs.get("draws", NutsSettings.draws)
-    idata = pm.sample(model=model, random_seed=random_seed, **sample_kwargs)
+    chains = sample_kwargs.get("chains") or NutsSettings.chains  # said outright: a missing chain is a sign of Ctrl-C
+    idata = pm.sample(model=model, random_seed=random_seed, **{**sample_kwargs, "chains": chains})
     got = idata["posterior"].sizes
-    chains = sample_kwargs.get("chains") or got["chain"]
     if got["draw"] != asked or got["chain"] != chains:
         raise SamplingInterrupted(
             f"Sampling stopped early: {asked} draws in each of {chains} chains were asked for, "

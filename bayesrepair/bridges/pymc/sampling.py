@@ -52,9 +52,7 @@ class NutsSettings:
             if getattr(self, name) < 1:
                 raise MethodError(f"{name} of at least 1", f"{getattr(self, name)}")
         if self.tune < 0 or not 0 < self.target_accept < 1:
-            raise MethodError(
-                "tune >= 0 and target_accept between 0 and 1", f"tune={self.tune}, {self.target_accept=}"
-            )
+            raise MethodError("tune >= 0 and target_accept between 0 and 1", f"tune={self.tune}, {self.target_accept=}")
 
     @property
     def parallel(self) -> int:
@@ -242,9 +240,7 @@ def _weighted_block(
     """Σ weight · log_lik over one block, with its arrays as shared variables."""
     shared: dict[Variable, Variable] = {}
     for name, variable in [*graph.inputs.items(), (_POSITION, graph.position)]:
-        shared[variable] = pytensor.shared(
-            data[_key(name, 0)], name=_key(name, block), shape=variable.type.shape
-        )
+        shared[variable] = pytensor.shared(data[_key(name, 0)], name=_key(name, block), shape=variable.type.shape)
     weight = pytensor.shared(data[_key(_WEIGHT, 0)], name=_key(_WEIGHT, block), shape=(None,))
     (log_lik,) = clone_replace([graph.log_lik], {**flat, **shared})
     return (weight * log_lik).sum()

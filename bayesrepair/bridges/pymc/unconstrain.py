@@ -168,8 +168,7 @@ def _transformed(model: pm.Model, constrained: list[np.ndarray]) -> list[np.ndar
         round_trip.append(transform.backward(value, *rv.owner.inputs))
     outputs = clone_replace([*forward, *round_trip], held)
     batched = {
-        single: pt.TensorType(single.dtype, shape=(None, *single.type.shape))(single.name)
-        for single in held.values()
+        single: pt.TensorType(single.dtype, shape=(None, *single.type.shape))(single.name) for single in held.values()
     }
     vectorised = vectorize_graph(outputs, batched)
     function = pytensor.function(list(batched.values()), vectorised, mode=_PYTHON, on_unused_input="ignore")
