@@ -257,8 +257,6 @@ def test_fit_of_a_table_travels(cancer, cancer_fit):
 def test_every_family_builds_a_model_of_finite_density(family):
     from bayesrepair.bridges.bambi import fit_of_formula
     from bayesrepair.bridges.pymc import fit as fit_module
-    from bayesrepair.bridges.pymc.evaluation import RowFunctions
-    from bayesrepair.bridges.pymc.vectorised import PYTHON
 
     targets = {"categorical": "site", "gaussian": "mean radius", "t": "mean radius"}
     table = MESSY.drop(columns="none").dropna()[["mean radius", "p", "a-b|c", "flag", "site", "city"]]
@@ -275,7 +273,6 @@ def test_every_family_builds_a_model_of_finite_density(family):
     assert fit.model.outcome.kind == kind
     if family == "categorical":
         assert "coefficient[mean radius, B]" in fit.model.names
-    fit.model.functions = RowFunctions(fit.model.graph, PYTHON)
     start = fit.model.initial[None]
     assert np.isfinite(fit.model.log_prior(start)).all()
     log_lik = fit.model.log_lik(start, fit.rows)

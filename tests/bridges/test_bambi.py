@@ -11,9 +11,7 @@ import xarray as xr
 
 import bayesrepair as br
 from bayesrepair.bridges.bambi import bridged
-from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.sampling import NutsSettings
-from bayesrepair.bridges.pymc.vectorised import PYTHON
 from bayesrepair.status import DataError, UnsupportedModelError
 
 N = 60
@@ -83,17 +81,12 @@ def prior_draws(inner: pm.Model, names: list[str], size: int) -> xr.Dataset:
     return pm.sample_prior_predictive(size, model=inner, **options)["prior"].to_dataset()
 
 
-def uncompiled(fit: br.Fit) -> br.Fit:
-    fit.model.functions = RowFunctions(fit.model.graph, PYTHON)
-    return fit
-
-
 @pytest.fixture(scope="module", params=list(MODELS))
 def case(request):
     formula, family = MODELS[request.param]
     model = built(formula, family)
     idata = as_fitted(model)
-    return request.param, model, idata, uncompiled(br.from_bambi(model, idata))
+    return request.param, model, idata, br.from_bambi(model, idata)
 
 
 def flat(values: xr.DataArray) -> np.ndarray:
