@@ -1,0 +1,6 @@
+"""Plots, one HTML report, and CSV files that are safe to open."""
+
+from bayesrepair.reporting.csv_files import write_csv
+from bayesrepair.reporting.html import report
+
+__all__ = ["report", "write_csv"]

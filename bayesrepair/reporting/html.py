@@ -1,0 +1,134 @@
+"""One self-contained HTML file: what was asked, what was found, what was done, and how far to trust it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
+
+from bayesrepair.causes import Causes
+from bayesrepair.choice import Choice
+from bayesrepair.edit import Edited
+from bayesrepair.failures import Failures
+from bayesrepair.group_causes import GroupCauses
+from bayesrepair.reporting.blocks import Section
+from bayesrepair.reporting.material import Material, gather
+from bayesrepair.reporting.sections.effect import effect, found_bad_rows
+from bayesrepair.reporting.sections.failures import failures as failures_section
+from bayesrepair.reporting.sections.posterior import posterior
+from bayesrepair.reporting.sections.ranking import causes as causes_section
+from bayesrepair.reporting.sections.ranking import groups as groups_section
+from bayesrepair.reporting.sections.receipt import proof
+from bayesrepair.reporting.sections.sampling import sampling
+from bayesrepair.reporting.sections.trust import caveats, ladder, verification
+from bayesrepair.reporting.sections.verdict import asked as asked_section
+from bayesrepair.reporting.sections.verdict import verdict
+from bayesrepair.rows import Rows
+
+
+def report(
+    edited: Edited,
+    path: str | os.PathLike[str],
+    *,
+    causes: Causes | None = None,
+    failures: Failures | Any = None,
+    held_out: Failures | Rows | pd.DataFrame | Any = None,
+    groups: GroupCauses | str | Sequence[GroupCauses | str] = (),
+    truth: pd.Series | None = None,
+    choice: Choice | None = None,
+    title: str | None = None,
+    asked: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+    shown: int = 20,
+) -> Path:
+    """Write one self-contained HTML file about a repair.
+
+    ``report(repaired, "report.html")`` is enough where the repair started from ``causes.top(k)``: the ranking and the
+    failures are found through it.
+
+    Parameters
+    ----------
+    edited : Edited
+    path : path
+        Written beside and renamed, so that no half of a file is ever left; an existing file is replaced.
+    causes : Causes, optional
+        The ranking; by default the one the repair started from.
+    failures : Failures or rows, optional
+        The failures; by default those that scored the causes.
+    held_out : Failures, Rows, data or DataFrame, optional
+        Rows kept apart, for figures that took no part in the ranking; or a frame of `evaluation.held_out`.
+    groups : GroupCauses, column name, or several, optional
+        Which annotator, site or batch.
+    truth : Series of bool, optional
+        By row id: rows known to be bad, to show how well the rankings find them.
+    choice : Choice, optional
+        How the number of rows was chosen.
+    title : str, optional
+    asked : mapping of str to str, optional
+        Further lines of what was asked, such as the command or the file.
+    notes : sequence of str
+        Remarks on the data and the model, such as columns left out.
+    shown : int
+        Rows of the ranking; treated rows (up to 100) are always shown.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataError
+        If a group column is unknown, or a ranked row has no truth.
+    MethodError
+        If the posterior is neither draws nor Gaussian.
+    """
+    material = gather(
+        edited, causes=causes, failures=failures, held_out=held_out, groups=groups, truth=truth, choice=choice,
+        title=title, asked=asked, notes=notes, shown=shown,
+    )  # fmt: skip
+    text = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=material.title,
+            sections=[section(material) for section in _sections(material)],
+            css=_read("report.css"),
+        )
+    )
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _sections(material: Material) -> list[Callable[[Material], Section]]:
+    """The sections that have something to say, in reading order."""
+    optional = {
+        groups_section: bool(material.groups),
+        found_bad_rows: material.truth is not None and material.causes is not None,
+    }
+    order = [
+        verdict, asked_section, sampling, failures_section, causes_section, groups_section, found_bad_rows, effect,
+        ladder, verification, posterior, caveats, proof,
+    ]  # fmt: skip
+    return [section for section in order if optional.get(section, True)]
+
+
+def _environment() -> Environment:
+    loader = DictLoader({"report.html.j2": _read("report.html.j2")})
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _read(name: str) -> Markup:
+    """A file of the package: the only text that enters the page unescaped."""
+    return Markup(files("bayesrepair.reporting").joinpath("templates", name).read_text(encoding="utf-8"))

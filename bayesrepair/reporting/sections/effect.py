@@ -1,0 +1,145 @@
+"""What the repair did to held-out rows, and how well the ranking found bad rows where the truth is known."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bayesrepair.evaluation import detection, detection_curve
+from bayesrepair.predictive import log_score
+from bayesrepair.reporting.blocks import Block, Cell, Column, Note, Paragraph, Pictures, Section, Table
+from bayesrepair.reporting.material import Material
+from bayesrepair.reporting.pictures import drawn
+from bayesrepair.reporting.plots import plot_detection, plot_predictions, plot_reliability
+from bayesrepair.reporting.wording import decimals, percent, plural, whole
+
+
+def effect(material: Material) -> Section:
+    """Before and after on failures, the rest and all held-out rows, with the caveat that goes with it."""
+    if material.figures is None:
+        text = "No held-out rows came with this repair. Pass held_out= or failures= to see its effect."
+        return Section("effect", "What the repair did", [Paragraph(text, muted=True)])
+    blocks: list[Block] = [
+        _table(material.figures),
+        Note(_caveat(material), "fair", heading="How to read the failures"),
+    ]
+    compared = material.compared
+    if compared is not None and len(material.treated) and len(compared.holdout) > 1:
+        failed = compared.judged["failed"].to_numpy(dtype=bool)
+        size = (5.2, 4.5)
+        rows = compared.holdout
+        before, after = material.before, material.after
+        blocks.append(
+            Pictures(
+                [
+                    drawn(lambda ax: plot_predictions(before, after, rows, failed=failed, ax=ax), size=size),
+                    drawn(lambda ax: plot_reliability(before, after, rows, ax=ax), size=size),
+                ]
+            )
+        )
+    return Section("effect", "What the repair did", blocks)
+
+
+def _caveat(material: Material) -> str:
+    text = (
+        "Failures are defined by the errors of the original model, so almost any change makes them look better: a "
+        "posterior moved at random would gain there too. Judge by all held-out rows, where the gains on failures have "
+        "to be paid for by the others."
+    )
+    names = [] if material.figures is None else [str(name) for name in material.figures.index]
+    if not any("apart" in name for name in names):
+        text += " These rows also ranked the training rows; rows kept apart would give a smaller, fairer figure."
+    return text
+
+
+def _table(figures: pd.DataFrame) -> Table:
+    is_class = "accuracy_before" in figures
+    name, how = ("accuracy", "higher is better") if is_class else ("rmse", "lower is better")
+    columns = [
+        Column("held-out rows", numeric=False),
+        Column("rows"),
+        Column(f"{name}, before", how),
+        Column(f"{name}, after", how),
+        Column("log score, before", "nats a row"),
+        Column("log score, after", "higher is better"),
+        Column("gain ± SE", "paired, nats a row"),
+        Column("", numeric=False),
+    ]
+    return Table("Before and after the repair", columns, [_line(str(n), v, name) for n, v in figures.iterrows()])
+
+
+def _line(part: str, line: pd.Series, name: str) -> list[str | Cell]:
+    gain, error = line["log_score_gain"], line["gain_se"]
+    unchanged = gain == 0 and not error > 0
+    clear = (
+        Cell("unchanged")
+        if unchanged
+        else Cell("better", "good")
+        if gain > 2 * error
+        else Cell("worse", "bad")
+        if gain < -2 * error
+        else Cell("no clear change")
+    )
+    share = percent if name == "accuracy" else (lambda v, p: f"{v:.4g}")
+    return [
+        part,
+        whole(line["rows"]),
+        share(line[f"{name}_before"], 1),
+        share(line[f"{name}_after"], 1),
+        decimals(line["log_score_before"], 3),
+        decimals(line["log_score_after"], 3),
+        f"{decimals(gain, 3, sign=True)} ± {decimals(error, 3)}",
+        clear,
+    ]
+
+
+def found_bad_rows(material: Material) -> Section:
+    """How well each ranking finds the rows known to be bad."""
+    causes, truth = material.causes, material.truth
+    assert causes is not None  # the section is left out otherwise
+    assert truth is not None
+    loss = pd.Series(-log_score(causes.fit, causes.rows), index=causes.rows.index)
+    rankings = {
+        "cause score": causes.scores["score"],
+        "PSIS-LOO surprise": causes.scores["surprise"],
+        "training loss": loss.reindex(causes.scores.index),
+    }
+    k = len(material.treated) or causes.top_size
+    bad = truth.reindex(causes.scores.index).astype(bool)
+    if not bad.any():
+        text = "No training row is known to be bad: there is nothing to find."
+        return Section("truth", "Were the bad rows found?", [Paragraph(text)])
+    measured = {name: detection(scores, bad, k=k) for name, scores in rankings.items()}
+    curves = {name: detection_curve(scores, bad) for name, scores in rankings.items()}
+    picture = drawn(lambda ax: plot_detection(curves, chance=float(bad.mean()), ax=ax), size=(6.6, 4.1))
+    text = (
+        f"{plural(int(bad.sum()), 'training row')} of {whole(len(bad))} are known to be bad. The cause score asks "
+        f"which rows work against {material.whom}; surprise and training loss ask which rows are odd in themselves. "
+        "These are two questions: a bad row that harms no failure ranks low by the first."
+    )
+    return Section(
+        "truth", "Were the bad rows found?", [Paragraph(text), _detection_table(measured, k, len(bad)), picture]
+    )
+
+
+def _detection_table(measured: dict[str, pd.Series], k: int, total: int) -> Table:
+    columns = [
+        Column("ranking", numeric=False),
+        Column(f"bad among the top {k}"),
+        Column("share of all bad rows", f"in the top {k}"),
+        Column("average precision", "1 = perfect"),
+        Column("found in the first fifth", "of the rows"),
+    ]
+    lines: list[list[str | Cell]] = [
+        [
+            name,
+            f"{round(line['precision_at_k'] * k)} ({percent(line['precision_at_k'])})",
+            percent(line["recall_at_k"]),
+            decimals(line["average_precision"], 3),
+            percent(line["found_in_first_fifth"]),
+        ]
+        for name, line in measured.items()
+    ]
+    chance = float(next(iter(measured.values()))["chance"])
+    by_chance = [f"{chance * k:.1f} ({percent(chance)})", percent(k / total), decimals(chance, 3), percent(0.2)]
+    lines.append(["chance", *by_chance])
+    return Table("Truly bad rows found by each ranking", columns, lines)
