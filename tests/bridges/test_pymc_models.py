@@ -19,7 +19,7 @@ from bayesrepair.status import DataError, UnsupportedModelError
 
 CASES = [pytest.param(case, id=case.name) for case in WORKS]
 WITH_GRADIENTS = [pytest.param(case, id=case.name) for case in WORKS if case.gradients]
-PYTHON = {"mode": "FAST_COMPILE"}
+QUICK = {"mode": "FAST_COMPILE"}
 
 
 def fingerprint(model: pm.Model) -> dict:
@@ -33,7 +33,7 @@ def fingerprint(model: pm.Model) -> dict:
         "owners": {name: id(v.owner) for name, v in model.named_vars.items()},
         "data": {v.name: v.get_value().tobytes() for v in model.data_vars},
         "generators": [repr(r.get_value().bit_generator.state) for r in find_rng_nodes(model.basic_RVs)],
-        "log density": float(model.compile_logp(**PYTHON)(point)),
+        "log density": float(model.compile_logp(**QUICK)(point)),
     }
 
 
@@ -42,7 +42,7 @@ def served(case: Works) -> SimpleNamespace:
     """The model, what it was before, the bridge, and some points near the model's initial one."""
     model = case.build()
     before = fingerprint(model)
-    bridge = pymc_model(model, mode="PYTHON")
+    bridge = pymc_model(model, mode="NUMPY")
     rng = np.random.default_rng(3)
     noise = 0.3 * rng.standard_normal((3, bridge.n_params))
     discrete = [any(name.startswith(d) for d in bridge.graph.discrete) for name in bridge.names]
@@ -97,7 +97,7 @@ def test_log_likelihood_is_that_of_pymc(case: Works) -> None:
         model=again,
         extend_inferencedata=False,
         progressbar=False,
-        compile_kwargs=PYTHON,
+        compile_kwargs=QUICK,
     )
     n = len(s.bridge.training)
     total = sum(theirs[name].to_numpy()[0].reshape(len(s.theta), n, -1).sum(-1) for name in theirs.data_vars)
@@ -107,7 +107,7 @@ def test_log_likelihood_is_that_of_pymc(case: Works) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_prior_and_likelihood_add_up(case: Works) -> None:
     s = served(case)
-    density = s.model.compile_logp(**PYTHON)
+    density = s.model.compile_logp(**QUICK)
     ours = s.bridge.log_prior(s.theta) + s.bridge.log_lik(s.theta, s.bridge.training).sum(axis=1)
     theirs = [float(density(point)) for point in points(s.bridge, s.theta)]
     np.testing.assert_allclose(ours, theirs, rtol=1e-9)
@@ -226,7 +226,7 @@ def test_the_users_model_is_left_alone(case: Works) -> None:
 def test_refused_in_its_own_words(case: models.Refused) -> None:
     model = case.build()
     with pytest.raises(UnsupportedModelError) as caught:
-        pymc_model(model, mode="PYTHON")
+        pymc_model(model, mode="NUMPY")
     message = str(caught.value)
     for words in case.words:
         assert words in message

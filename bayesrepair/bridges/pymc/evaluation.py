@@ -28,7 +28,8 @@ class RowFunctions:
     ----------
     graph : RowGraph
     mode : str
-        PyTensor mode: ``"NUMBA"`` for speed, ``"FAST_COMPILE"`` for a start without compilation.
+        ``"NUMPY"`` runs at once and is as fast as numba on elementwise likelihoods; ``"NUMBA"``, which compiles for
+        seconds to a minute, pays where a model loops (Cholesky factors of each draw, scans) over many rows.
     """
 
     graph: RowGraph

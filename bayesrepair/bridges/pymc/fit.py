@@ -14,6 +14,7 @@ from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.model import DifferentiablePyMCModel, PyMCModel
 from bayesrepair.bridges.pymc.sampling import NutsSettings, RefitSampler
 from bayesrepair.bridges.pymc.unconstrain import unconstrain
+from bayesrepair.bridges.pymc.vectorised import NUMPY
 from bayesrepair.fit import Fit
 from bayesrepair.posterior import Draws, Posterior
 from bayesrepair.rows import Rows
@@ -42,7 +43,7 @@ class TrainablePyMCModel(DifferentiablePyMCModel):
     """
 
     def __init__(
-        self, model: pm.Model, graph: RowGraph, *, settings: NutsSettings | None = None, mode: str = "NUMBA"
+        self, model: pm.Model, graph: RowGraph, *, settings: NutsSettings | None = None, mode: str = NUMPY
     ) -> None:
         super().__init__(model, graph, mode=mode)
         self.sampler = RefitSampler(graph, settings or NutsSettings())

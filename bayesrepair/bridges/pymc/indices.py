@@ -16,7 +16,7 @@ from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.subtensor import AdvancedSubtensor, indices_from_subtensor
 
 from bayesrepair.bridges.pymc.graph import RowInput
-from bayesrepair.bridges.pymc.vectorised import PYTHON, compiled
+from bayesrepair.bridges.pymc.vectorised import NUMPY, Compiled
 
 
 def with_spans(
@@ -60,7 +60,7 @@ def with_spans(
 
 def evaluated(variable: Variable, given: Mapping[Variable, np.ndarray]) -> np.ndarray:
     """Value of a graph at given inputs."""
-    function = compiled(list(given), variable, mode=PYTHON)
+    function = Compiled(list(given), variable, mode=NUMPY)
     return np.asarray(function(*given.values()))
 
 
@@ -74,7 +74,11 @@ def _lookups(outputs: Sequence[Variable]) -> Iterator[tuple[Variable, Variable]]
         seen.add(node)
         array, *flat = node.inputs
         for axis, index in enumerate(indices_from_subtensor(flat, node.op.idx_list)):
-            if isinstance(index, Variable) and index.type.ndim and index.dtype.startswith(("int", "uint")):
+            if (
+                isinstance(index, Variable)
+                and index.type.ndim
+                and index.type.dtype.startswith(("int", "uint"))
+            ):
                 yield index, array.shape[axis]
 
 

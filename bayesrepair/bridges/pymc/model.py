@@ -13,6 +13,7 @@ from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.intake import POSITION, rows_of, training_rows
+from bayesrepair.bridges.pymc.vectorised import NUMPY
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, UnsupportedModelError
 
@@ -21,7 +22,7 @@ _SEED = 20240229  # so that such a mean is the same each time
 
 
 def pymc_model(
-    model: pm.Model, *, data: Any = None, outcome: str | None = None, mode: str = "NUMBA"
+    model: pm.Model, *, data: Any = None, outcome: str | None = None, mode: str = NUMPY
 ) -> PyMCModel:
     """Read a PyMC model; the result has gradients unless a free variable is discrete.
 
@@ -34,7 +35,7 @@ def pymc_model(
     outcome : str, optional
         Which observed variable is predicted; the first by default.
     mode : str
-        PyTensor mode to compile with.
+        ``"NUMPY"`` runs at once; ``"NUMBA"``, or another mode of PyTensor, compiles first.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def pymc_model(
     >>> with pm.Model() as coin:
     ...     p = pm.Beta("p", 1, 1)
     ...     y = pm.Bernoulli("y", p, observed=np.array([1, 0, 1]))
-    >>> bridge = pymc_model(coin, mode="FAST_COMPILE")
+    >>> bridge = pymc_model(coin)
     >>> theta = np.array([[0.0], [np.log(3)]])  # logit p = 0 and log 3, so p = 1/2 and 3/4
     >>> np.exp(bridge.log_lik(theta, bridge.training)).round(2)
     array([[0.5 , 0.5 , 0.5 ],
@@ -70,7 +71,7 @@ class PyMCModel:
         Kept as ``pymc``; never written, and changed later it has no effect here.
     graph : RowGraph
     mode : str
-        PyTensor mode of the compiled functions, each of which is made at its first use.
+        How functions are run, each of them made at its first use; see `pymc_model`.
 
     Attributes
     ----------
@@ -86,7 +87,7 @@ class PyMCModel:
         Protocols that it does not satisfy, and why.
     """
 
-    def __init__(self, model: pm.Model, graph: RowGraph, *, mode: str = "NUMBA") -> None:
+    def __init__(self, model: pm.Model, graph: RowGraph, *, mode: str = NUMPY) -> None:
         self.pymc = model
         self.graph = graph
         self.mode = mode

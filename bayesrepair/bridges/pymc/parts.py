@@ -14,7 +14,7 @@ from pytensor.graph.traversal import ancestors
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.checks import checked_apart
 from bayesrepair.bridges.pymc.lowering import dims_of, like, placeholder, substituted
-from bayesrepair.bridges.pymc.vectorised import PYTHON, compiled
+from bayesrepair.bridges.pymc.vectorised import NUMPY, compiled
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ def value_of(variable: Variable) -> np.ndarray:
     if isinstance(variable, SharedVariable):
         return np.asarray(variable.get_value())
     [plain] = substituted([variable], {})
-    return np.asarray(compiled([], plain, mode=PYTHON)())
+    return np.asarray(compiled([], plain, mode=NUMPY)())
 
 
 def at_constrained(parts: Parts, outputs: list[Variable]) -> list[Variable]:

@@ -10,25 +10,14 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from numba.core.errors import NumbaError
-from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import vectorize_graph
-from pytensor.graph.rewriting.db import RewriteDatabaseQuery
-from pytensor.link.vm import VMLinker
 
+from bayesrepair.bridges.pymc.numpy_mode import NUMPY_MODE
 from bayesrepair.status import NumericsWarning
 
-PYTHON = "PYTHON"
-"""Mode without compilation but with every rewrite that keeps log densities exact in the tails (unlike PyTensor's
-FAST_COMPILE, where log(sigmoid(-800)) is -inf); elementwise fusion would loop in Python, so it is left out."""
-_PYTHON = Mode(
-    VMLinker(use_cloop=False, c_thunks=False),
-    # Sums stay sums of two: NumPy takes 32 operands at most, and a model of 40 parameters has 40 log priors.
-    RewriteDatabaseQuery(
-        include=["fast_run", "py_only"],
-        exclude=["fusion", "add_mul_fusion", "local_add_canonizer"],
-    ),
-)
+NUMPY = "NUMPY"
+"""Mode that runs at once, without compilation; see `numpy_mode`."""
 
 
 def unpacked(theta: Any, value_vars: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> dict:
@@ -69,7 +58,7 @@ def compiled(inputs: Sequence[Variable], outputs: Any, *, mode: str) -> Any:
         return pm.compile(
             list(inputs),
             outputs,
-            mode=_PYTHON if mode == PYTHON else mode,
+            mode=NUMPY_MODE if mode == NUMPY else mode,
             trust_input=True,
             on_unused_input="ignore",
             random_seed=False,
@@ -77,7 +66,7 @@ def compiled(inputs: Sequence[Variable], outputs: Any, *, mode: str) -> Any:
 
 
 class Compiled:
-    """A function compiled in the mode asked for, or in Python where numba cannot compile it.
+    """A function compiled in the mode asked for, or run by NumPy where numba cannot compile it.
 
     Parameters
     ----------
@@ -91,29 +80,30 @@ class Compiled:
         try:
             self._function = compiled(inputs, outputs, mode=mode)
         except (NotImplementedError, NumbaError) as error:
-            self._in_python(error)
+            self._in_numpy(error)
         self._tried = False
 
     def __call__(self, *arguments: np.ndarray) -> Any:
         """Call it; numba compiles at the first call, so that is where it can fail."""
-        if self._tried:
-            return self._function(*arguments)
-        try:
-            result = self._function(*arguments)
-        except NumbaError as error:
-            self._in_python(error)
-            result = self._function(*arguments)
+        with np.errstate(all="ignore"):  # log(0) and exp(800) are answers here, not accidents
+            if self._tried:
+                return self._function(*arguments)
+            try:
+                result = self._function(*arguments)
+            except NumbaError as error:
+                self._in_numpy(error)
+                result = self._function(*arguments)
         self._tried = True
         return result
 
-    def _in_python(self, error: Exception) -> None:
-        if self.mode == PYTHON:
+    def _in_numpy(self, error: Exception) -> None:
+        if self.mode == NUMPY:
             raise error
         reason = str(error).strip().splitlines()[0]
         warnings.warn(
-            f"{self.mode} cannot compile a part of this model ({reason}); it runs in Python, slower.",
+            f"{self.mode} cannot compile a part of this model ({reason}); NumPy runs it instead.",
             NumericsWarning,
             stacklevel=2,
         )
-        self.mode = PYTHON
-        self._function = compiled(*self._graph, mode=PYTHON)
+        self.mode = NUMPY
+        self._function = compiled(*self._graph, mode=NUMPY)

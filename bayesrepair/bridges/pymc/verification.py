@@ -13,7 +13,7 @@ from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.lowering import substituted
 from bayesrepair.bridges.pymc.parts import Parts
-from bayesrepair.bridges.pymc.vectorised import PYTHON, compiled, over_draws
+from bayesrepair.bridges.pymc.vectorised import NUMPY, Compiled, over_draws
 
 _TOLERANCE: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-9, "equal_nan": True}
 _DRAWS = 2
@@ -39,7 +39,7 @@ class Proof:
         outputs = [graph.log_lik, *([] if graph.predicted is None else [graph.predicted])]
         batched = over_draws(outputs, theta, graph.value_vars, graph.shapes)
         inputs = [theta, graph.position, *graph.inputs.values()]
-        self._function = compiled(inputs, batched, mode=PYTHON)
+        self._function = Compiled(inputs, batched, mode=NUMPY)
         self.arrays = {name: source.training for name, source in graph.sources.items()}
         self.full = self(np.arange(graph.n_rows))
 
@@ -94,10 +94,10 @@ def verify_sum(parts: Parts, graph: RowGraph, proof: Proof) -> None:
     """
     theta = pt.matrix("theta", dtype="float64")
     [prior] = over_draws([graph.log_prior], theta, graph.value_vars, graph.shapes)
-    ours = compiled([theta], prior, mode=PYTHON)(proof.theta) + proof.full[0].sum(axis=1)
+    ours = Compiled([theta], prior, mode=NUMPY)(proof.theta) + proof.full[0].sum(axis=1)
     # Term by term: one sum of them all can have more operands than NumPy takes.
     terms = substituted(parts.model.logp(sum=False), parts.own_values)
-    density = compiled(list(parts.value_vars), terms, mode=PYTHON)
+    density = Compiled(list(parts.value_vars), terms, mode=NUMPY)
     for point, total in zip(proof.theta, ours, strict=True):
         theirs = sum(float(term.sum()) for term in density(*as_point(parts, point).values()))
         if not np.isclose(total, theirs, rtol=1e-8, atol=1e-8, equal_nan=True):
