@@ -488,7 +488,7 @@ REFUSED = (
     Refused("minibatch", minibatch, ("minibatch", "whole data")),
     Refused("AR", autoregression, ("autoregressive",)),
     Refused("observed random walk", observed_random_walk, ("random walk",)),
-    Refused("gp.Marginal", gp_marginal, ("gp.Marginal", "gp.Latent")),
+    Refused("gp.Marginal", gp_marginal, ("gp.Marginal", "latent walk")),
     Refused("gp.Latent", gp_latent, ("which other rows are present",)),
     Refused("joint MvNormal", joint_mv_normal, ("joint multivariate normal",)),
     Refused("Potential only", potential_only, ("Potential only", "'likelihood'", "CustomDist")),

@@ -109,8 +109,8 @@ def joint_density(rv: Variable, name: str) -> NoReturn:
     raise UnsupportedModelError(
         f"one likelihood term for each row of {name!r}",
         what,
-        "Its rows are not independent given the parameters. Use a latent process with independent noise "
-        "(gp.Latent, a latent random walk), or treat each series as one row of a matrix.",
+        "Its rows are not independent given the parameters. Write a latent walk with one entry for each row and "
+        "independent noise around it, or treat each series as one row of a matrix.",
     )
 
 
