@@ -35,7 +35,7 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     safe.columns = pd.Index([_defused(str(name)) for name in frame.columns])
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        safe.to_csv(partial, index_label=frame.index.name or "row", lineterminator="\n", encoding="utf-8")
+        safe.to_csv(partial, index_label=str(frame.index.name or "row"), lineterminator="\n", encoding="utf-8")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import base64
 import io
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def embedded(figure: Figure, *, alt: str, caption: str = "") -> Picture:
 def _saved(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     # The settings hold for this file alone. Text stays text; a fixed salt makes equal figures equal bytes.
-    settings = {"svg.fonttype": "none", "svg.hashsalt": "bayesrepair", "font.sans-serif": FONTS}
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "bayesrepair", "font.sans-serif": FONTS}
     with mpl.rc_context(settings), warnings.catch_warnings():
         # The reader's browser has more letters than the font that measures the text here.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

@@ -70,7 +70,7 @@ def _features(fit: Fit) -> pd.DataFrame:
         own = [not (name == outcome or fit.table.iloc[:, k].astype(str).equals(given))
                for k, name in enumerate(fit.table.columns)]  # fmt: skip
         return fit.table.loc[:, own].iloc[:, :MOST_COLUMNS]
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, value in fit.rows.values.items():
         if name != outcome and value.ndim <= 2:
             flat = value.reshape(len(fit.rows), -1)[:, :MOST_COLUMNS]
@@ -113,8 +113,8 @@ def _numeric(column: pd.Series, some: pd.Index, peers: pd.Index) -> list[tuple[A
         return []
     z = (values.loc[some].to_numpy() - median) / scale
     return [
-        (row, f"{_shown(column.loc[row])} ({decimals(size, 1, sign=True)})", size)
-        for row, size in zip(some, z, strict=True)
+        (row, f"{_shown(cell)} ({decimals(size, 1, sign=True)})", size)
+        for row, cell, size in zip(some, column.loc[some], z, strict=True)
         if np.isfinite(size) and abs(size) >= LEAST
     ]
 
@@ -130,7 +130,7 @@ def _words(column: pd.Series, some: pd.Index, peers: pd.Index, whom: str) -> lis
         return []
     share = words.loc[some].map(usual.value_counts(normalize=True)).fillna(0.0)
     return [
-        (row, f"{words.loc[row]} ({percent(s, 1)} of {whom})", float(norm.isf(max(s, 0.5 / len(usual)) / 2)))
-        for row, s in share.items()
+        (row, f"{word} ({percent(s, 1)} of {whom})", float(norm.isf(max(s, 0.5 / len(usual)) / 2)))
+        for row, word, s in zip(some, words.loc[some], share, strict=True)
         if s <= RAREST_SHARE
     ]

@@ -46,11 +46,14 @@ def plot_failures(
     edges = np.histogram_bin_edges(score[finite], bins=bins)
     parts = [score[finite & ~failed], score[finite & failed]]
     names = [f"handled ({(~failed).sum()})", f"failed ({failed.sum()})"]
-    ax.hist(parts, bins=edges, stacked=True, color=[HANDLED, FAILED], label=names, edgecolor="white", linewidth=0.4)
+    ax.hist(
+        parts, bins=edges.tolist(), stacked=True, color=[HANDLED, FAILED], label=names, edgecolor="white", linewidth=0.4
+    )
     legend(ax, loc="upper left")
     finding = f"{plural(int(failed.sum()), 'failure')} among {plural(len(score), 'held-out row')}"
     if failed.any() and not failed.all():
-        finding += f": median log score {decimals(np.median(score[failed]), 2)} against {decimals(np.median(score[~failed]), 2)}"
+        worse, better = (decimals(float(np.median(score[part])), 2) for part in (failed, ~failed))
+        finding += f": median log score {worse} against {better}"
     titled(ax, finding, x="log score of the given outcome (nats); left = worse", y="held-out rows")
     return ax
 

@@ -91,7 +91,7 @@ def whom(causes: Causes) -> str:
 
 
 def _row_label(row: object, given: object) -> str:
-    value = number(given, 4) if isinstance(given, float | np.floating) else str(given)
+    value = number(float(given), 4) if isinstance(given, float | np.floating) else str(given)
     return f"{label(row)} · {label(value)}"
 
 
@@ -189,7 +189,7 @@ def plot_choice(choice: Choice, *, ax: Axes | None = None, figsize: tuple[float,
     if bad.any():
         ax.plot(k[bad], curve["gain"].to_numpy()[bad], "o", mfc="white", mec=BLUE, label="edit unreliable")
         legend(ax, loc="best")
-    gain, se = curve.loc[choice.k, "gain"], curve.loc[choice.k, "se"]
+    gain, se = (float(curve[name].to_numpy()[k == choice.k][0]) for name in ("gain", "se"))
     ax.plot(choice.k, gain, "o", ms=13, mfc="none", mec=VERMILION, mew=1.8)
     finding = (
         f"Removing {plural(choice.k, 'row')} is chosen: held-out rows gain {decimals(gain)} ± {decimals(se)} nats each"

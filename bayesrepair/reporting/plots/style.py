@@ -46,8 +46,8 @@ def quiet(ax: Axes, *, grid: str = "x") -> None:
 
 def titled(ax: Axes, finding: str, *, x: str, y: str = "") -> None:
     """A title that says what was found, and axis labels that say which way is bad."""
-    figure = ax.get_figure()
-    inches = figure.get_size_inches()[0] * ax.get_position().width if figure is not None else 6.0
+    figure = ax.get_figure(root=True)
+    inches = 6.0 if figure is None else figure.get_size_inches()[0] * ax.get_position().width
     wrapped = textwrap.fill(finding, max(30, int(CHARACTERS_AN_INCH * inches)))
     ax.set_title(plain(wrapped), loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=10)
     ax.set_xlabel(plain(x), fontsize=9, color=INK)

@@ -36,7 +36,7 @@ def _table(material: Material) -> Table:
     assert found is not None  # asked above
     frame = found.frame().head(MOST)
     prediction = predict(material.after, found.holdout.take(frame.index))
-    now = prediction["predicted" if material.is_class else "mean"]
+    now = prediction["predicted" if material.is_class else "mean"].to_dict()
     tail = "probability of the given class" if material.is_class else "two-sided tail probability of the outcome"
     columns = [
         Column("row", numeric=False),

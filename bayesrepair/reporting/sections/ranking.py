@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 
 from bayesrepair.fit import Fit
 from bayesrepair.group_causes import GroupCauses
@@ -38,8 +40,12 @@ def groups(material: Material) -> Section:
     blocks: list[Block] = []
     for group in material.groups:
         size = (7.2, 1.6 + 0.3 * min(30, len(group.groups)))
-        blocks += [drawn(lambda ax, g=group: plot_groups(g, ax=ax), size=size), _groups_table(group, material)]
+        blocks += [drawn(partial(_draw_groups, group), size=size), _groups_table(group, material)]
     return Section("groups", "Causes by group", blocks)
+
+
+def _draw_groups(group: GroupCauses, ax: Axes) -> None:
+    plot_groups(group, ax=ax)
 
 
 def _explanation(material: Material) -> str:
@@ -67,6 +73,7 @@ def _ranking(material: Material) -> Table:
     now = _now(material.after, material.before, shown.index) if len(material.treated) else None
     unusual = standouts(found.fit, shown.index)
     columns = _columns(material, found.top_size, with_now=now is not None)
+    bad = None if material.truth is None else material.truth.astype(bool).to_dict()
     lines = []
     for rank, (row, line) in enumerate(shown.iterrows(), start=1):
         ranks = f"ranks {whole(line['rank_low'])}–{whole(line['rank_high'])}"
@@ -76,8 +83,8 @@ def _ranking(material: Material) -> Table:
             cells.append(now[row])
         cells += [plus_minus(line["score"], line["mcse"]), Cell(decimals(line["prob_top"], 2), below=ranks)]
         cells.append(decimals(line["surprise"], 2))
-        if material.truth is not None:
-            cells.append(Cell("bad", "bad") if bool(material.truth.loc[row]) else "–")
+        if bad is not None:
+            cells.append(Cell("bad", "bad") if bad[row] else "–")
         cells.append(Cell("", chips=[f"{s.column} {s.text}" for s in unusual[row]]))
         lines.append(cells)
     return Table(f"The {len(lines)} training rows that work hardest against {material.whom}", columns, lines)

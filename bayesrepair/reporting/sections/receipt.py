@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bayesrepair.reporting.blocks import Column, Facts, Paragraph, Section, Table
+from bayesrepair.reporting.blocks import Block, Column, Facts, Paragraph, Section, Table
 from bayesrepair.reporting.material import Material
 from bayesrepair.reporting.wording import decimals, number, plural, whole
 
@@ -28,5 +28,5 @@ def proof(material: Material) -> Section:
         lines,
         folded=True,
     )
-    blocks = [Facts(facts), *([table] if lines else []), Paragraph(found.caveat, muted=True)]
+    blocks: list[Block] = [Facts(facts), *([table] if lines else []), Paragraph(found.caveat, muted=True)]
     return Section("receipt", "Receipt", blocks)
