@@ -45,11 +45,18 @@ def plot_edit(
     before, after, _ = both_sides(edited, var_names=var_names)
     shift = changes(before, after)["shift"].head(most)
     titles = {name: f"{name}: {decimals(value, 2, sign=True)} sd" for name, value in shift.items()}
-    return _marginals(_renamed(before, titles), _renamed(after, titles), figsize)
+    size = min(before.sizes["chain"] * before.sizes["draw"], after.sizes["chain"] * after.sizes["draw"])
+    return _marginals(_pooled(before, titles, size), _pooled(after, titles, size), figsize)
 
 
-def _renamed(posterior: xr.Dataset, titles: dict[Any, str]) -> xr.Dataset:
-    return posterior[list(titles)].rename({name: plain(title) for name, title in titles.items()})
+def _pooled(posterior: xr.Dataset, titles: dict[Any, str], size: int) -> xr.Dataset:
+    """Draws of one chain under their titles: both sides must be equally long to be drawn together."""
+    pooled = {}
+    for name, title in titles.items():
+        values = posterior[name].to_numpy().reshape(-1)
+        some = np.linspace(0, len(values) - 1, size).round().astype(int)
+        pooled[plain(title)] = (("chain", "draw"), values[some][None])
+    return xr.Dataset(pooled)
 
 
 def _marginals(before: xr.Dataset, after: xr.Dataset, figsize: tuple[float, float] | None) -> Any:
