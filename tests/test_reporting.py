@@ -96,8 +96,8 @@ def full(repaired, causes, failures, truth, tmp_path_factory):
     choice = br.choose_top(causes, selection, sizes=[3, 10], method="retrain", progressbar=False)
     path = tmp_path_factory.mktemp("report") / "report.html"
     report(
-        edited, path, held_out=kept, truth=truth, choice=choice, groups="annotator", title=TITLE, notes=[NOTE], shown=120,
-        asked={"Command": "bayesrepair diagnose <b>x</b>"},
+        edited, path, held_out=kept, truth=truth, choice=choice, groups="annotator", title=TITLE, notes=[NOTE],
+        asked={"Command": "bayesrepair diagnose <b>x</b>"}, shown=120,
     )  # fmt: skip
     return path
 
