@@ -146,9 +146,7 @@ def independent_check(
     seconds = time.perf_counter() - started
     passed = not message
     if passed:
-        message = (
-            f"the check passes: predictions within an estimated {figures['error_mean']:.3f} posterior sd"
-        )
+        message = f"the check passes: predictions within an estimated {figures['error_mean']:.3f} posterior sd"
     return Check(passed, message, _doubts(change), target.log_lik_evals, seconds, **figures)
 
 
@@ -158,9 +156,7 @@ def _complaint(figures: Mapping[str, float]) -> str:
         return f"the moves of the check were mostly rejected (acceptance {figures['acceptance']:.2f})"
     if figures["error_mean"] > LARGEST_ERROR:
         off = figures["error_mean"]
-        return (
-            f"the check fails: predictions off by an estimated {off:.2f} posterior sd (limit {LARGEST_ERROR})"
-        )
+        return f"the check fails: predictions off by an estimated {off:.2f} posterior sd (limit {LARGEST_ERROR})"
     if figures["spread_mean"] > LARGEST_SPREAD:
         return f"the check fails: posterior sds of the predictions off by {figures['spread_mean']:.0%} on average"
     level = LEVEL / 3  # three tests

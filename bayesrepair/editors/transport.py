@@ -77,14 +77,10 @@ class Transport:
         source = before.log_density(draws.theta)
         half = _halves(draws.chain)
         fitted = [self._fit(before, after, draws, np.flatnonzero(half == h), rng) for h in (0, 1)]
-        candidates = {
-            name: _moved(draws, after, source, half, [fits[name] for fits in fitted]) for name in self.maps
-        }
+        candidates = {name: _moved(draws, after, source, half, [fits[name] for fits in fitted]) for name in self.maps}
         chosen = _choose(candidates)
         moved = candidates[chosen]
-        posterior = Draws(
-            moved.theta, moved.log_weights, draws.chain, relative_efficiency(moved.theta, draws.chain)
-        )
+        posterior = Draws(moved.theta, moved.log_weights, draws.chain, relative_efficiency(moved.theta, draws.chain))
         info = Info(
             "transport",
             khat=posterior.khat,
@@ -137,17 +133,13 @@ def _sample(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -
     return draws.theta[rng.choice(at, min(size, len(at)), p=weights)]
 
 
-def _moved(
-    draws: Draws, after: Target, source: np.ndarray, half: np.ndarray, maps: list[AffineMap]
-) -> _Candidate:
+def _moved(draws: Draws, after: Target, source: np.ndarray, half: np.ndarray, maps: list[AffineMap]) -> _Candidate:
     """Each half moved by the map of the other."""
     theta, score = np.empty_like(draws.theta), np.empty(len(draws))
     for h in (0, 1):
         at, transport = half == h, maps[1 - h]
         theta[at] = transport(draws.theta[at])
-        with np.errstate(
-            over="ignore", invalid="ignore", divide="ignore"
-        ):  # outside the support: weight zero
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # outside the support: weight zero
             score[at] = after.log_density(theta[at]) + transport.log_det
     score = np.where(np.isnan(score), -np.inf, score)
     pooled = Draws(theta, draws.log_weights + score - source, draws.chain, draws.r_eff)

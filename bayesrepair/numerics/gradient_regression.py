@@ -154,9 +154,7 @@ def _acceptable(gain: np.ndarray, size: int) -> bool:
     return bool(np.isfinite(gain).all() and gain.mean() >= -min(overfit, error))
 
 
-def _push(
-    target: Target, white: np.ndarray, image: np.ndarray, matrix: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _push(target: Target, white: np.ndarray, image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``log q(T(θ)) + log|det|`` and the gradients at the moved draws; all −inf where any is not finite."""
     with np.errstate(over="ignore", invalid="ignore"):
         value, gradient = target(image + white @ matrix.T)

@@ -109,9 +109,7 @@ def _tuned_step(
     some = rng.choice(len(theta), min(size, len(theta)), replace=False)
     log_step = np.log(1.5 / theta.shape[1] ** 0.25)
     for trial in range(trials):
-        rate = _move(target, theta[some], value[some], gradient[some], factor, np.exp(log_step), 3, rng)[
-            3
-        ].mean()
+        rate = _move(target, theta[some], value[some], gradient[some], factor, np.exp(log_step), 3, rng)[3].mean()
         log_step += (rate - ACCEPTANCE) * 3.0 / (1 + trial)
     return float(np.exp(min(log_step, np.log(1.5)))), trials * 3 * len(some)
 

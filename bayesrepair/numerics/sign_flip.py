@@ -1,4 +1,4 @@
-"""Tests of many means at once by flipping the signs of batches (a wild bootstrap; Liu 1988, doi:10.1214/aos/1176351062)."""
+"""Many means tested at once by flipping signs of batches: a wild bootstrap (Liu 1988, doi:10.1214/aos/1176351062)."""
 
 from __future__ import annotations
 

@@ -76,9 +76,7 @@ class BetaBinomial(ConjugateOracle):
         """Bernoulli log probabilities."""
         return log_expit(theta * (2 * rows.values["y"] - 1))
 
-    def log_target_and_grad(
-        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density under row weights, and its derivative."""
         value = self.log_prior(theta) + self.log_lik(theta, rows) @ weight
         y = rows.values["y"]

@@ -1,4 +1,4 @@
-"""Bayesian linear regression, with known and with unknown noise (Gelman et al. 2013, Bayesian Data Analysis, ch. 14)."""
+"""Bayesian linear regression with known and with unknown noise (Gelman et al. 2013, Bayesian Data Analysis, ch. 14)."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ class LinearKnownNoise(ConjugateOracle):
         x, y = rows.values["x"], rows.values["y"]
         weighted = x.T * (np.asarray(power) / self.noise_sd**2)
         precision = posterior.precision + weighted @ x
-        return Gaussian(
-            np.linalg.solve(precision, posterior.precision @ posterior.mean + weighted @ y), precision
-        )
+        return Gaussian(np.linalg.solve(precision, posterior.precision @ posterior.mean + weighted @ y), precision)
 
     def log_prior(self, theta: np.ndarray) -> np.ndarray:
         """Log density of the prior."""
@@ -68,9 +66,7 @@ class LinearKnownNoise(ConjugateOracle):
         """Normal log densities."""
         return norm.logpdf(rows.values["y"], theta @ rows.values["x"].T, self.noise_sd)
 
-    def log_target_and_grad(
-        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density under row weights, and its gradient."""
         value = self.log_prior(theta) + self.log_lik(theta, rows) @ weight
         x, y = rows.values["x"], rows.values["y"]
@@ -112,9 +108,7 @@ class NormalInverseGamma:
         variance = self.rate / rng.gamma(self.shape, 1.0, size)
         factor = np.linalg.cholesky(self.precision)
         noise = np.linalg.solve(factor.T, rng.standard_normal((len(self.mean), size))).T
-        return Draws.plain(
-            np.column_stack([self.mean + np.sqrt(variance)[:, None] * noise, np.log(variance)])
-        )
+        return Draws.plain(np.column_stack([self.mean + np.sqrt(variance)[:, None] * noise, np.log(variance)]))
 
 
 @dataclass(frozen=True)
@@ -165,9 +159,7 @@ class LinearUnknownNoise(ConjugateOracle):
         pull = old.precision @ old.mean + (x.T * power) @ y
         mean = np.linalg.solve(precision, pull)
         squares = old.mean @ old.precision @ old.mean + power @ np.square(y) - mean @ pull
-        return NormalInverseGamma(
-            mean, precision, float(old.shape + power.sum() / 2), float(old.rate + squares / 2)
-        )
+        return NormalInverseGamma(mean, precision, float(old.shape + power.sum() / 2), float(old.rate + squares / 2))
 
     def log_prior(self, theta: np.ndarray) -> np.ndarray:
         """Normal-inverse-gamma density times σ², the Jacobian of the logarithm."""
@@ -184,9 +176,7 @@ class LinearUnknownNoise(ConjugateOracle):
         mean = theta[:, :-1] @ rows.values["x"].T
         return norm.logpdf(rows.values["y"], mean, np.exp(theta[:, -1:] / 2))
 
-    def log_target_and_grad(
-        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density under row weights, and its gradient."""
         beta, log_variance = theta[:, :-1], theta[:, -1]
         x, y, precision = rows.values["x"], rows.values["y"], np.exp(-log_variance)

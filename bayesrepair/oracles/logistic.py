@@ -55,9 +55,7 @@ class Logistic(Oracle):
         """Bernoulli log probabilities."""
         return log_expit((theta @ rows.values["x"].T) * (2 * rows.values["y"] - 1))
 
-    def log_target_and_grad(
-        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density under row weights, and its gradient."""
         x, y = rows.values["x"], rows.values["y"]
         linear = theta @ x.T

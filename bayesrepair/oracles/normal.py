@@ -60,9 +60,7 @@ class NormalNormal(ConjugateOracle):
         """Normal log densities."""
         return norm.logpdf(rows.values["y"], theta, self.noise_sd)
 
-    def log_target_and_grad(
-        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density under row weights, and its derivative."""
         value = self.log_prior(theta) + self.log_lik(theta, rows) @ weight
         pull = (rows.values["y"] - theta) @ weight / self.noise_sd**2

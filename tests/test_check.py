@@ -1,0 +1,69 @@
+"""The independent check: catches planted errors, leaves exact draws in peace, says what it cannot see."""
+
+import numpy as np
+import pytest
+
+from bayesrepair.check import independent_check
+from bayesrepair.posterior import Draws
+from bayesrepair.target import Target
+from benchmarks.check import PLANTS, PROBLEMS, exact_draws, planted
+from tests.cases import problem
+
+RUNS = 12
+
+
+@pytest.fixture(scope="module", params=list(PROBLEMS))
+def edited(request):
+    rng = np.random.default_rng(0)
+    change = PROBLEMS[request.param](rng)
+    return change, exact_draws(change, 8000, rng)
+
+
+@pytest.mark.parametrize("plant", ["nothing", "harmless shift"])
+def test_exact_and_harmless_draws_pass(edited, plant):
+    rng = np.random.default_rng(3)
+    failed = sum(not planted(*edited, plant, draws=2000, rng=rng).passed for _ in range(RUNS))
+    assert failed <= 2  # at a rate of 5 % more than two of twelve happen once in fifty times
+
+
+@pytest.mark.parametrize("plant", [name for name in PLANTS if name not in ("nothing", "harmless shift")])
+def test_planted_errors_are_caught(edited, plant):
+    rng = np.random.default_rng(4)
+    caught = sum(not planted(*edited, plant, draws=2000, rng=rng).passed for _ in range(RUNS))
+    assert caught >= RUNS - 2  # at a rate of 90 %, fewer happen once in ten times; the rate is near 100 %
+
+
+def test_weighted_draws_are_checked_with_their_weights():
+    case = problem("linear_known")
+    fit = case.fit(closed=False)
+    change = fit.change(case.top(3))
+    draws = fit.posterior
+    log_ratio = Target(change.model, change.factor.rows, change.factor.powers).log_likelihood(draws.theta)
+    right = Draws(draws.theta, log_ratio, draws.chain)
+    wrong = Draws(draws.theta, -log_ratio, draws.chain)
+    assert independent_check(change, right, rng=np.random.default_rng(0)).passed
+    assert not independent_check(change, wrong, rng=np.random.default_rng(0)).passed
+
+
+def test_the_price_is_counted():
+    case = problem("logistic")
+    fit = case.fit(closed=False)
+    change = fit.change(case.top(3))
+    check = independent_check(change, fit.posterior, rng=np.random.default_rng(0))
+    assert check.log_lik_evals % (3 * int(change.after.sum())) == 0
+    assert check.log_lik_evals >= 3 * len(fit.posterior) * change.after.sum()
+    assert check.seconds > 0
+    assert check.frame().loc["acceptance", "value"] == check.acceptance
+
+
+def test_target_leaves_out_rows_of_weight_zero():
+    """An impossible row that was deleted must not turn the density into nan."""
+    case = problem("normal")
+    values = {"y": np.append(case.rows.values["y"], np.nan)}
+    rows = case.model.rows(values)
+    weight = np.append(np.ones(len(case.rows)), 0.0)
+    theta = np.zeros((2, 1))
+    assert np.isfinite(Target(case.model, rows, weight).log_density(theta)).all()
+    value, gradient = Target(case.model, rows, weight).value_and_gradient(theta)
+    assert np.isfinite(value).all()
+    assert np.isfinite(gradient).all()

@@ -1,0 +1,203 @@
+"""Numerics against closed forms: HMC, Stein identities, sign flips, affine maps."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bayesrepair.numerics import hmc
+from bayesrepair.numerics.affine import AffineMap
+from bayesrepair.numerics.covariance import covariance_factor
+from bayesrepair.numerics.diagonal_map import fit_diagonal
+from bayesrepair.numerics.discrepancy import stein_figures
+from bayesrepair.numerics.efficiency import relative_efficiency
+from bayesrepair.numerics.gradient_regression import fit_full, regress
+from bayesrepair.numerics.psis import khat_threshold, smooth
+from bayesrepair.numerics.sign_flip import batches, flip_test, sum_by
+from bayesrepair.numerics.stein import mean_terms, scale_terms
+
+MEAN = np.array([1.0, -2.0, 0.5])
+COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 2.0, -0.3], [0.0, -0.3, 0.5]])
+PRECISION = np.linalg.inv(COVARIANCE)
+
+
+def gaussian(theta):
+    """Log density and gradient of N(MEAN, COVARIANCE)."""
+    pull = -(theta - MEAN) @ PRECISION
+    return np.einsum("sp,sp->s", theta - MEAN, pull) / 2, pull
+
+
+def exact(size, seed=0):
+    return MEAN + np.random.default_rng(seed).standard_normal((size, 3)) @ np.linalg.cholesky(COVARIANCE).T
+
+
+def equal(size):
+    return np.full(size, 1 / size)
+
+
+# --- HMC
+
+
+def test_hmc_reaches_a_gaussian_from_a_single_point():
+    rng = np.random.default_rng(1)
+    moved = hmc.sample(
+        gaussian, np.tile(MEAN + 1.0, (3000, 1)), factor=np.linalg.cholesky(COVARIANCE), rng=rng, moves=15
+    )
+    np.testing.assert_allclose(moved.theta.mean(0), MEAN, atol=0.12)
+    np.testing.assert_allclose(np.cov(moved.theta.T), COVARIANCE, atol=0.15)
+    assert 0.6 < moved.acceptance.mean() < 0.97
+
+
+def test_hmc_leaves_exact_draws_exact():
+    moved = hmc.sample(gaussian, exact(4000), factor=np.sqrt(np.diag(COVARIANCE)), rng=np.random.default_rng(1))
+    for j in range(3):
+        p = stats.kstest(moved.theta[:, j], stats.norm(MEAN[j], COVARIANCE[j, j] ** 0.5).cdf).pvalue
+        assert p > 0.001
+
+
+def test_hmc_rejects_what_leaves_the_support():
+    def positive(theta):  # an exponential distribution without its transform
+        value = np.where(theta[:, 0] > 0, -theta[:, 0], -np.inf)
+        return value, np.where(theta > 0, -1.0, np.nan)
+
+    start = np.random.default_rng(0).exponential(size=(2000, 1))
+    moved = hmc.sample(positive, start, factor=np.ones(1), rng=np.random.default_rng(1))
+    assert (moved.path > 0).all()
+    assert abs(moved.theta.mean() - 1) < 0.12
+
+
+# --- Stein identities
+
+
+def test_stein_terms_vanish_for_exact_draws_and_measure_planted_errors():
+    theta = exact(20_000)
+    weights, half = equal(20_000), np.arange(20_000) % 2
+    shift, scale = 0.2 * np.sqrt(np.diag(COVARIANCE)), 1.2
+    gradient = gaussian(theta)[1]
+    np.testing.assert_allclose(mean_terms(theta, theta, gradient, weights, half).mean(0), 0, atol=0.03)
+    np.testing.assert_allclose(scale_terms(theta, gradient, weights, half).mean(0), 0, atol=0.05)
+    shifted = theta + shift
+    found = mean_terms(shifted, shifted, gaussian(shifted)[1], weights, half).mean(0)
+    assert np.abs(found + 0.2).max() < 0.03  # the correction: minus the planted shift
+    wide = MEAN + scale * (theta - MEAN)
+    np.testing.assert_allclose(scale_terms(wide, gaussian(wide)[1], weights, half).mean(0), 1 - scale**2, atol=0.06)
+
+
+def test_stein_means_agree_with_the_truth_under_weights():
+    theta = exact(20_000) + np.array([0.5, 0, 0])  # the wrong draws with the right weights
+    log_w = gaussian(theta)[0] - gaussian(theta - np.array([0.5, 0, 0]))[0]
+    weights = np.exp(log_w - log_w.max())
+    weights /= weights.sum()
+    half = np.arange(20_000) % 2
+    terms = mean_terms(theta, theta, gaussian(theta)[1], weights, half)
+    assert np.abs(weights @ terms).max() < 0.05
+
+
+def test_stein_figures_have_honest_p_values():
+    p = []
+    for seed in range(60):
+        theta = exact(1000, seed)
+        figures = stein_figures(
+            theta, gaussian(theta)[1], equal(1000), theta[:, :1], np.repeat(np.arange(4), 250),
+            rng=np.random.default_rng(seed),
+        )  # fmt: skip
+        p.append((figures["p_stein"], figures["p_direction"]))
+    assert (np.array(p) < 0.05).mean(0).max() < 0.2
+    assert (np.array(p) < 0.5).mean(0).min() > 0.25
+
+
+# --- sign flips
+
+
+def test_flip_test_knows_its_size():
+    rng = np.random.default_rng(0)
+    p = [flip_test(rng.standard_normal((50, 20)), rng=rng, flips=199).p_largest for _ in range(200)]
+    assert 0.01 < np.mean(np.array(p) <= 0.05) < 0.11
+
+
+def test_batches_stay_within_chains_and_sums_are_complete():
+    chain = np.repeat([3, 1, 2], [40, 50, 60])
+    label = batches(chain, count=9)
+    assert set(label) == set(range(9))
+    for one in range(9):
+        assert len(set(chain[label == one])) == 1
+    terms = np.random.default_rng(0).normal(size=(150, 2))
+    np.testing.assert_allclose(sum_by(label, terms).sum(0), terms.sum(0))
+    np.testing.assert_allclose(sum_by(label, terms)[4], terms[label == 4].sum(0))
+
+
+# --- affine maps
+
+
+def test_affine_map_knows_its_determinant():
+    shear = AffineMap(np.ones(3), np.zeros(3), COVARIANCE)
+    assert shear.log_det == pytest.approx(np.log(np.linalg.det(COVARIANCE)))
+    np.testing.assert_allclose(shear(np.ones((1, 3))), 0)
+    assert AffineMap.identity(3).log_det == 0
+    np.testing.assert_array_equal(AffineMap.identity(3)(exact(5)), exact(5))
+
+
+def test_diagonal_fit_finds_an_independent_gaussian():
+    def target(theta):
+        return -0.5 * np.square((theta - 3) / 0.5).sum(1), -(theta - 3) / 0.25
+
+    theta = np.random.default_rng(0).standard_normal((300, 2)) * [1.0, 4.0] - 7
+    moved = fit_diagonal(target, theta, iterations=60)(theta)
+    np.testing.assert_allclose(moved.mean(0), 3, atol=1e-3)
+    np.testing.assert_allclose(moved.std(0), 0.5, atol=1e-3)
+
+
+def test_gradient_regression_is_exact_between_gaussians():
+    theta = np.random.default_rng(0).standard_normal((3000, 3))
+    fitted = fit_full(gaussian, theta, -theta, start=AffineMap.identity(3), rounds=8)
+    np.testing.assert_allclose(fitted.matrix @ fitted.matrix.T, COVARIANCE, atol=0.06)
+    np.testing.assert_allclose(fitted(np.zeros((1, 3)))[0], MEAN, atol=0.06)
+    log_weights = gaussian(fitted(theta))[0] + fitted.log_det + np.square(theta).sum(1) / 2
+    assert log_weights.std() < 0.06  # 4 orders below what the identity gives
+
+
+def test_regression_recovers_a_low_rank_change_from_few_draws():
+    rng = np.random.default_rng(0)
+    direction = rng.standard_normal(60) / np.sqrt(60)
+    white = rng.standard_normal((120, 60))  # two draws a parameter
+    drift, curvature = regress(white, 0.3 - 2 * np.outer(white @ direction, direction))
+    np.testing.assert_allclose(curvature, 2 * np.outer(direction, direction), atol=0.05)
+    assert np.abs(drift - 0.3).max() < 0.2
+
+
+def test_regression_shrinks_noise_away():
+    rng = np.random.default_rng(0)
+    drift, curvature = regress(rng.standard_normal((500, 40)), rng.standard_normal((500, 40)))
+    assert (curvature == 0).mean() > 0.9
+    assert np.abs(drift).max() < 0.25
+
+
+def test_covariance_is_shrunk_when_draws_are_few():
+    rng = np.random.default_rng(0)
+    theta = rng.standard_normal((20, 40))  # fewer draws than parameters
+    factor = covariance_factor(theta)
+    np.testing.assert_allclose(factor @ factor.T, np.diag(theta.var(0)), atol=1e-6)
+    assert np.linalg.cond(covariance_factor(np.zeros((5, 2)))) < 1e12
+
+
+# --- weights and efficiency
+
+
+def test_the_sign_of_pareto_smoothing():
+    """The largest log ratio gets the largest weight: ArviZ's psislw would give it the smallest."""
+    log_ratio = np.random.default_rng(0).standard_normal(1000)
+    log_weights, khat = smooth(log_ratio)
+    assert np.argmax(log_weights) == np.argmax(log_ratio)
+    assert np.exp(log_weights).sum() == pytest.approx(1)
+    assert khat < khat_threshold(1000)
+
+
+def test_relative_efficiency_falls_with_autocorrelation():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((4000, 2))
+    walk = np.array(noise)
+    for i in range(1, 4000):
+        walk[i] = 0.9 * walk[i - 1] + np.sqrt(1 - 0.81) * noise[i]
+    chain = np.repeat(np.arange(4), 1000)
+    assert relative_efficiency(noise, chain) > 0.8
+    assert 0.02 < relative_efficiency(walk, chain) < 0.1  # (1 − ρ) / (1 + ρ) = .053
+    assert relative_efficiency(np.ones((4000, 1)), chain) == 1.0
