@@ -159,7 +159,7 @@ class Edited:
         return self.info.frame()
 
     def plot(self, *, var_names: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
-        """Marginals before and after the edit, one axes a parameter; returns the axes."""
+        """Marginals before and after the edit, one plot a parameter; returns arviz-plots' PlotCollection."""
         from bayesrepair.reporting.plots import plot_edit
 
         return plot_edit(self, var_names=var_names, figsize=figsize)

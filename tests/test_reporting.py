@@ -208,6 +208,16 @@ def test_detection_table_agrees_with_evaluation(full, causes, truth):
     assert lines["chance"][1].text.startswith("1.0 (10 %)")
 
 
+def test_ranking_against_held_out_rows_is_judged_beside_the_failures_alone(fit, failures, truth, tmp_path):
+    causes = br.find_causes(fit, failures, against="held_out", top=5, progressbar=False)
+    edited = br.repair(fit, causes.top(5), method="retrain", random_seed=0)
+    soup = _soup(report(edited, tmp_path / "r.html", truth=truth))
+    names = [line[0].text.strip() for line in _table(soup, "truth", "each ranking")]
+    assert names[:2] == ["cause score", "cause score, failures alone"]
+    first = ", ".join(map(str, causes.top(5)))
+    assert f"Most harmful to the held-out rows: rows {first}." in soup.find(id="verdict").text
+
+
 def test_sampling_troubles_are_said(full):
     text = _soup(full).find(id="sampling").text
     assert "3 of 400 draws diverged" in text
@@ -355,6 +365,7 @@ def test_prediction_plot_counts_what_it_shows(repaired, failures):
 def test_group_and_choice_plots_state_the_finding(causes, failures):
     axes = causes.by("annotator").plot()
     assert {t.get_text().split(" · ")[0] for t in axes.get_yticklabels()} == {"Ann", "Bo"}
+    assert axes.get_title(loc="left").startswith(("Most harmful: annotator", "No annotator is harmful"))
     choice = br.choose_top(causes, failures, sizes=[4], method="retrain", progressbar=False)
     title = " ".join(figures.plot_choice(choice).get_title(loc="left").split())
     assert title.startswith("Removing 4 rows is chosen" if choice.k else "Removing no row is chosen")

@@ -157,7 +157,7 @@ def plot_groups(
     ax.axvline(0, color=MUTED, linewidth=0.8)
     first = shown.iloc[0]
     finding = (
-        f"{label(groups.column)} {label(shown.index[0])} is the most harmful "
+        f"Most harmful: {label(groups.column)} {label(shown.index[0])} "
         f"(first with probability {first['prob_first']:.2f})"
         if first["low"] > 0
         else f"No {label(groups.column)} is harmful beyond doubt"

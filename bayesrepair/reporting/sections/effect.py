@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bayesrepair.causes import Causes, find_causes
 from bayesrepair.evaluation import detection, detection_curve
 from bayesrepair.predictive import log_score
 from bayesrepair.reporting.blocks import Block, Cell, Column, Note, Paragraph, Pictures, Section, Table
@@ -27,12 +28,16 @@ def effect(material: Material) -> Section:
         failed = compared.judged["failed"].to_numpy(dtype=bool)
         size = (5.2, 4.5)
         rows = compared.holdout
+        which = "held apart" if material.kept is not None else "held out"
+        said = f"The {plural(len(rows), 'row')} {which}."
         before, after = material.before, material.after
         blocks.append(
             Pictures(
                 [
-                    drawn(lambda ax: plot_predictions(before, after, rows, failed=failed, ax=ax), size=size),
-                    drawn(lambda ax: plot_reliability(before, after, rows, ax=ax), size=size),
+                    drawn(
+                        lambda ax: plot_predictions(before, after, rows, failed=failed, ax=ax), size=size, caption=said
+                    ),
+                    drawn(lambda ax: plot_reliability(before, after, rows, ax=ax), size=size, caption=said),
                 ]
             )
         )
@@ -97,18 +102,11 @@ def found_bad_rows(material: Material) -> Section:
     causes, truth = material.causes, material.truth
     assert causes is not None  # the section is left out otherwise
     assert truth is not None
-    loss = pd.Series(-log_score(causes.fit, causes.rows), index=causes.rows.index)
-    rankings = {
-        "cause score": causes.scores["score"],
-        "PSIS-LOO surprise": causes.scores["surprise"],
-        "training loss": loss.reindex(causes.scores.index),
-    }
-    k = len(material.treated) or causes.top_size
+    rankings = _rankings(causes)
     bad = truth.reindex(causes.scores.index).astype(bool)
     if not bad.any():
         text = "No training row is known to be bad: there is nothing to find."
         return Section("truth", "Were the bad rows found?", [Paragraph(text)])
-    measured = {name: detection(scores, bad, k=k) for name, scores in rankings.items()}
     curves = {name: detection_curve(scores, bad) for name, scores in rankings.items()}
     picture = drawn(lambda ax: plot_detection(curves, chance=float(bad.mean()), ax=ax), size=(6.6, 4.1))
     text = (
@@ -117,29 +115,45 @@ def found_bad_rows(material: Material) -> Section:
         "These are two questions: a bad row that harms no failure ranks low by the first."
     )
     return Section(
-        "truth", "Were the bad rows found?", [Paragraph(text), _detection_table(measured, k, len(bad)), picture]
+        "truth",
+        "Were the bad rows found?",
+        [Paragraph(text), _detection_table(rankings, bad, _sizes(material, bad)), picture],
     )
 
 
-def _detection_table(measured: dict[str, pd.Series], k: int, total: int) -> Table:
+def _rankings(causes: Causes) -> dict[str, pd.Series]:
+    """Scores that rank the training rows, high = suspicious."""
+    loss = pd.Series(-log_score(causes.fit, causes.rows), index=causes.rows.index)
+    rankings = {"cause score": causes.scores["score"]}
+    if causes.against == "held_out" and causes.found is not None and len(causes.found):
+        alone = find_causes(causes.fit, causes.found, progressbar=False)
+        rankings["cause score, failures alone"] = alone.scores["score"].reindex(causes.scores.index)
+    rankings["PSIS-LOO surprise"] = causes.scores["surprise"]
+    rankings["training loss"] = loss.reindex(causes.scores.index)
+    return rankings
+
+
+def _sizes(material: Material, bad: pd.Series) -> list[int]:
+    """How many rows to look at: those treated, and as many as are bad."""
+    return sorted({len(material.treated) or int(bad.sum()), int(bad.sum())})
+
+
+def _detection_table(rankings: dict[str, pd.Series], bad: pd.Series, sizes: list[int]) -> Table:
     columns = [
         Column("ranking", numeric=False),
-        Column(f"bad among the top {k}"),
-        Column("share of all bad rows", f"in the top {k}"),
+        *(Column(f"bad among the top {k}", "share of the rows looked at") for k in sizes),
         Column("average precision", "1 = perfect"),
-        Column("found in the first fifth", "of the rows"),
+        Column("found in the first fifth", "of the rows; share of all bad ones"),
     ]
-    lines: list[list[str | Cell]] = [
-        [
-            name,
-            f"{round(line['precision_at_k'] * k)} ({percent(line['precision_at_k'])})",
-            percent(line["recall_at_k"]),
-            decimals(line["average_precision"], 3),
-            percent(line["found_in_first_fifth"]),
-        ]
-        for name, line in measured.items()
-    ]
-    chance = float(next(iter(measured.values()))["chance"])
-    by_chance = [f"{chance * k:.1f} ({percent(chance)})", percent(k / total), decimals(chance, 3), percent(0.2)]
-    lines.append(["chance", *by_chance])
+    lines: list[list[str | Cell]] = []
+    for name, scores in rankings.items():
+        measured = [detection(scores, bad, k=k) for k in sizes]
+        shares = [float(m["precision_at_k"]) for m in measured]
+        cells = [f"{round(share * k)} ({percent(share)})" for share, k in zip(shares, sizes, strict=True)]
+        last = measured[-1]
+        rest = [decimals(last["average_precision"], 3), percent(last["found_in_first_fifth"])]
+        lines.append([name, *cells, *rest])
+    chance = float(bad.mean())
+    by_chance = [f"{chance * k:.1f} ({percent(chance)})" for k in sizes]
+    lines.append(["chance", *by_chance, decimals(chance, 3), percent(0.2)])
     return Table("Truly bad rows found by each ranking", columns, lines)

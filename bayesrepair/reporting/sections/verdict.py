@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pandas as pd
 
@@ -10,6 +11,8 @@ from bayesrepair.reporting.blocks import Block, Facts, Items, Note, Section, Ton
 from bayesrepair.reporting.material import Material
 from bayesrepair.reporting.wording import decimals, percent, plural, value_text, whole
 
+NAMED = 12
+FIRST = 5
 LEVELS: dict[str, tuple[Tone, str]] = {
     "ok": ("good", "The repaired posterior can be used."),
     "checked": ("fair", "The repaired posterior passes its check, with a reservation."),
@@ -33,7 +36,7 @@ def verdict(material: Material) -> Section:
     effect = [effect_sentence(part, line) for part, line in _headline_parts(material)]
     blocks: list[Block] = [Note(" ".join(sentences), tone, heading=_heading(material))]
     known = _truth(material)
-    blocks.append(Items([*effect, *known, *_remedy(material)]))
+    blocks.append(Items([*_top(material), *effect, *known, *_remedy(material)]))
     return Section("verdict", "In short", [b for b in blocks if not isinstance(b, Items) or b.items])
 
 
@@ -125,7 +128,7 @@ def asked(material: Material) -> Section:
         ("Outcome", f"{outcome.name} ({kind})"),
         ("Training rows", whole(len(fit.rows))),
         ("Model", _model_name(material)),
-        ("Parameters", whole(model.n_params)),
+        ("Parameters", _parameters(material)),
     ]
     if material.failures is not None:
         held = len(material.failures.holdout)
@@ -141,7 +144,37 @@ def asked(material: Material) -> Section:
 
 
 def _model_name(material: Material) -> str:
+    """The formula where there is one, else the columns; a table's recipe knows both."""
     model = material.before.model
-    formula = getattr(getattr(model, "preparation", None), "formula", None) or getattr(model, "formula", None)
-    # A dataclass or a bridge shows itself at length; its class is enough beside a formula.
-    return f"{type(model).__name__}, {formula}" if formula else type(model).__name__
+    recipe: Any = getattr(model, "preparation", None)
+    family = getattr(getattr(recipe, "target", None), "family", None)
+    if family is None:
+        return type(model).__name__
+    if not recipe.coded:
+        return f"{family}: {recipe.formula}"
+    names = list(map(str, recipe.columns))
+    some = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f"{family} regression on {plural(len(names), 'column')}: {some}"
+
+
+def _parameters(material: Material) -> str:
+    model = material.before.model
+    names = list(model.dims)
+    some = f" ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})" if names else ""
+    return f"{whole(model.n_params)}{some}"
+
+
+def _top(material: Material) -> list[str]:
+    """The rows, and the groups, that work hardest against the failures."""
+    said = []
+    if material.causes is not None:
+        rows = [value_text(row) for row in material.causes.scores.index[:FIRST]]
+        said.append(f"Most harmful to {material.whom}: {'row' if len(rows) == 1 else 'rows'} {', '.join(rows)}.")
+    for group in material.groups:
+        name, line = group.groups.index[0], group.groups.iloc[0]
+        if line["low"] > 0:
+            said.append(
+                f"Most harmful {group.column}: {value_text(name)}, first with probability "
+                f"{decimals(line['prob_first'], 2)} ({whole(line['rows'])} rows)."
+            )
+    return said
