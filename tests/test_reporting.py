@@ -433,3 +433,14 @@ def test_report_opens_in_a_browser_without_complaint(full, tmp_path):
     assert soup.h1.text == TITLE
     assert not soup.find_all("script")
     assert "Verified repair" in soup.find(id="verdict").text
+
+
+def test_a_repair_that_does_harm_is_not_praised(repaired, failures, tmp_path):
+    from bayesrepair.evaluation import held_out
+
+    figures_of = held_out(repaired.before, repaired.after, {"all held-out rows": failures.holdout})
+    for gain, said in ((-0.5, "the repair does harm"), (0.5, "become more probable"), (0.0, "gain nothing clear")):
+        line = figures_of.assign(log_score_gain=gain, gain_se=0.1)
+        note = _soup(report(repaired, tmp_path / "r.html", held_out=line)).find(id="verdict").find(class_="note")
+        assert said in note.text
+        assert ("good" in note["class"]) == (gain >= 0)

@@ -11,7 +11,7 @@ from bayesrepair.reporting.blocks import Block, Cell, Column, Note, Paragraph, P
 from bayesrepair.reporting.material import Material
 from bayesrepair.reporting.pictures import drawn
 from bayesrepair.reporting.plots import plot_detection, plot_predictions, plot_reliability
-from bayesrepair.reporting.wording import decimals, percent, plural, whole
+from bayesrepair.reporting.wording import decimals, number, percent, plural, whole
 
 
 def effect(material: Material) -> Section:
@@ -84,7 +84,7 @@ def _line(part: str, line: pd.Series, name: str) -> list[str | Cell]:
         if gain < -2 * error
         else Cell("no clear change")
     )
-    share = percent if name == "accuracy" else (lambda v, p: f"{v:.4g}")
+    share = percent if name == "accuracy" else (lambda v, p: number(v, 4))
     return [
         part,
         whole(line["rows"]),

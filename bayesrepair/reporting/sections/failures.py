@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from bayesrepair.predictive import predict
 from bayesrepair.reporting.blocks import Block, Cell, Column, Paragraph, Section, Table
 from bayesrepair.reporting.material import Material
 from bayesrepair.reporting.pictures import drawn
 from bayesrepair.reporting.plots import plot_failures
-from bayesrepair.reporting.wording import decimals, plural, value_text
+from bayesrepair.reporting.wording import decimals, number, plural, value_text
 
 MOST = 100
 
@@ -53,11 +57,16 @@ def _table(material: Material) -> Table:
             [
                 value_text(row),
                 value_text(line["given"]),
-                value_text(line["predicted"]),
+                _predicted(line["predicted"]),
                 decimals(line["prob_given"], 3),
                 decimals(line["log_score"], 2),
-                Cell(value_text(now[row]), "good" if right else "plain"),
+                Cell(_predicted(now[row]), "good" if right else "plain"),
             ]
         )
     more = f" (the worst {MOST} of {len(found)})" if len(found) > MOST else ""
     return Table(f"Failures, worst log score first{more}", columns, lines, folded=len(lines) > 12)
+
+
+def _predicted(value: Any) -> str:
+    """A class as it is called, a mean to four digits."""
+    return number(float(value), 4) if isinstance(value, float | np.floating) else value_text(value)

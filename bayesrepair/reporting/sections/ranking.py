@@ -101,7 +101,7 @@ def _columns(material: Material, top: int, *, with_now: bool) -> list[Column]:
     ]
     if with_now:
         hint = "most probable class" if material.is_class else "mean ± sd"
-        columns.insert(2, Column("repaired model says", hint, numeric=False))
+        columns.insert(2, Column("repaired model says", hint, numeric=not material.is_class))
     if material.truth is not None:
         columns.append(Column("truth", numeric=False))
     columns.append(Column("what stands out", f"in brackets: robust z, or share, among {peers}", numeric=False))

@@ -31,6 +31,9 @@ def verdict(material: Material) -> Section:
     sentences = [f"{done(material)}."]
     if len(material.treated):
         sentences += [worth, HEADLINES[material.receipt.verdict]]
+        gained, helped = _gained(material)
+        sentences += gained
+        tone = "fair" if helped is False and tone == "good" else tone
     else:
         tone = "plain"
     effect = [effect_sentence(part, line) for part, line in _headline_parts(material)]
@@ -38,6 +41,19 @@ def verdict(material: Material) -> Section:
     known = _truth(material)
     blocks.append(Items([*_top(material), *effect, *known, *_remedy(material)]))
     return Section("verdict", "In short", [b for b in blocks if not isinstance(b, Items) or b.items])
+
+
+def _gained(material: Material) -> tuple[list[str], bool | None]:
+    """Whether all held-out rows gain, in a sentence; None where that is not clear or not known."""
+    lines = [line for part, line in _headline_parts(material) if part.startswith("all")]
+    if not lines:
+        return [], None
+    gain, error = lines[0]["log_score_gain"], lines[0]["gain_se"]
+    if gain > 2 * error:
+        return ["Held-out rows become more probable."], True
+    if gain < -2 * error:
+        return ["Held-out rows become less probable: the repair does harm."], False
+    return ["Held-out rows as a whole gain nothing clear."], None
 
 
 def worth_of(material: Material) -> tuple[Tone, str]:
