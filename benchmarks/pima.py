@@ -126,10 +126,10 @@ class Experiment:
         }
 
     def _chosen(self, failures: br.Failures) -> np.ndarray:
-        """K cross-fitted over two halves: each scores, the other chooses; then all judged rows score."""
+        """K cross-fitted over five folds: each chooses what the others ranked; then all judged rows score."""
         sizes = [round(share * len(self.rows)) for share in SIZES]
         options = {"against": "held_out", "progressbar": False, "random_seed": self.rng}
-        choice = br.cross_fitted_top(self.fit, failures, sizes=sizes, method="auto", **options)
+        choice = br.cross_fitted_top(self.fit, failures, folds=5, sizes=sizes, method="auto", **options)
         return br.find_causes(self.fit, failures, **options).top(choice.k).index.to_numpy()
 
 
