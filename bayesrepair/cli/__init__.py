@@ -1,4 +1,4 @@
-"""The command line: ``bayesrepair diagnose``, ``example``, ``demo``."""
+"""The command line: ``bayesrepair diagnose``, ``example``, ``report`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from bayesrepair.cli.demo import demo
 from bayesrepair.cli.diagnose import diagnose
 from bayesrepair.cli.example import example
+from bayesrepair.cli.report import report
 
 app = typer.Typer(
     name="bayesrepair",
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(diagnose)
 app.command()(example)
+app.command()(report)
 app.command()(demo)
 
 

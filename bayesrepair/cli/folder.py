@@ -10,10 +10,6 @@ from pathlib import Path
 
 from bayesrepair.status import DataError
 
-OURS = frozenset(
-    {"report.html", "causes.csv", "failures.csv", "posterior.nc", "receipt.json", "summary.json", "report.json"}
-)
-
 
 @contextmanager
 def output_folder(folder: Path, *, force: bool) -> Iterator[Path]:
@@ -57,7 +53,9 @@ def refuse_taken(folder: Path, *, force: bool) -> None:
         return
     if not force:
         raise DataError("an output folder that does not exist", f"'{folder}', which does", "Add --force to replace it.")
-    other = sorted(set(os.listdir(folder)) - OURS) if folder.is_dir() else [folder.name]
+    from bayesrepair.diagnosis.result import FILES
+
+    other = sorted(set(os.listdir(folder)) - set(FILES)) if folder.is_dir() else [folder.name]
     if other:
         what = f"'{folder}' to hold nothing but the output of an earlier run"
         raise DataError(what, ", ".join(other[:5]), "Give another folder with --out.")

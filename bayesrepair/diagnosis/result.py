@@ -20,6 +20,11 @@ from bayesrepair.failures import Failures
 from bayesrepair.fit import Fit
 from bayesrepair.group_causes import GroupCauses
 from bayesrepair.receipt import receipt
+from bayesrepair.reporting import report, write_csv
+
+FILES = (
+    "report.html", "causes.csv", "failures.csv", "posterior.nc", "receipt.json", "summary.json", "report.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,35 +127,34 @@ class Diagnosis:
         Returns
         -------
         list of Path
-            ``report.html``, ``causes.csv``, ``failures.csv``, ``posterior.nc``, ``receipt.json``, ``summary.json``.
+            ``report.html``, ``causes.csv``, ``failures.csv``, ``posterior.nc``, ``receipt.json``, ``summary.json``,
+            and ``report.json``, from which the page can be made again.
         """
-        from bayesrepair.reporting import write_csv
-
         proof = receipt(self.edited)
-        self.report(folder / "report.html")
+        self.report(folder / "report.html", contents=folder / "report.json")
         write_csv(self.causes.frame(), folder / "causes.csv")
         write_csv(self.failures.frame(), folder / "failures.csv")
         save_posteriors(folder / "posterior.nc", self.edited.before, self.edited.after, proof.attributes())
         (folder / "receipt.json").write_text(proof.to_json() + "\n", encoding="utf-8")
-        summary = json.dumps(self.summary(), indent=2, allow_nan=False, default=str)
+        summary = json.dumps(self.summary(), indent=2, allow_nan=False)
         (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
-        names = ("report.html", "causes.csv", "failures.csv", "posterior.nc", "receipt.json", "summary.json")
-        return [folder / name for name in names]
+        return [folder / name for name in FILES]
 
-    def report(self, path: Path) -> None:
-        """Write the report alone."""
-        from bayesrepair.reporting import report
-
+    def report(self, path: Path, *, contents: Path | None = None) -> None:
+        """Write the report alone, and what it says as JSON where asked."""
         report(
             self.edited,
             path,
             causes=self.causes,
             failures=self.failures,
             held_out=self.held_out,
+            groups=() if self.groups is None else self.groups,
             truth=self.truth,
             choice=self.choice,
             title=self.title,
-            notes=self.notes,
+            asked={"Use of held-out rows": self.parts.described},
+            notes=[note for note in self.notes if note != self.parts.described],
+            contents=contents,
         )
 
     def __repr__(self) -> str:

@@ -116,9 +116,8 @@ def diagnose(
         steps.note(said)
     seeds = np.random.SeedSequence(random_seed).generate_state(4).tolist()
     options = {"draws": draws, "random_seed": random_seed, "progressbar": progressbar, **(sampling or {})}
-    with steps.step(
-        "sampling", f"Sampling a {tables.recipe.target.family} model of {tables.target!r} on {len(tables.train)} rows"
-    ):
+    model = f"{tables.recipe.target.family} model of {tables.target!r}"
+    with steps.step("sampling", f"Compiling and sampling a {model} on {len(tables.train)} rows"):
         fit = _fitted(tables, options)
     with steps.step("failures", f"Finding failures among {len(tables.held_out)} held-out rows"):
         failures = _failures(fit, tables.held_out, failed)

@@ -19,6 +19,7 @@ from bayesrepair.failures import Failures
 from bayesrepair.group_causes import GroupCauses
 from bayesrepair.reporting.blocks import Section
 from bayesrepair.reporting.material import Material, gather
+from bayesrepair.reporting.saved import from_json, to_json
 from bayesrepair.reporting.sections.effect import effect, found_bad_rows
 from bayesrepair.reporting.sections.failures import failures as failures_section
 from bayesrepair.reporting.sections.posterior import posterior
@@ -46,6 +47,7 @@ def report(
     asked: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
     shown: int = 20,
+    contents: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write one self-contained HTML file about a repair.
 
@@ -76,6 +78,8 @@ def report(
         Remarks on the data and the model, such as columns left out.
     shown : int
         Rows of the ranking; treated rows (up to 100) are always shown.
+    contents : path, optional
+        Also save what the page says as JSON, for `report_again`.
 
     Returns
     -------
@@ -92,15 +96,40 @@ def report(
         edited, causes=causes, failures=failures, held_out=held_out, groups=groups, truth=truth, choice=choice,
         title=title, asked=asked, notes=notes, shown=shown,
     )  # fmt: skip
-    text = (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=material.title,
-            sections=[section(material) for section in _sections(material)],
-            css=_read("report.css"),
-        )
-    )
+    sections = [section(material) for section in _sections(material)]
+    if contents is not None:
+        _write(to_json(material.title, sections), contents)
+    return _write(_page(material.title, sections), path)
+
+
+def report_again(contents: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
+    """Write the page of a report from the contents that `report` saved; nothing is computed anew.
+
+    Parameters
+    ----------
+    contents : path
+        The JSON file that ``report(..., contents=...)`` wrote.
+    path : path
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    DataError
+        If the file does not hold the contents of a report.
+    """
+    title, sections = from_json(Path(contents).read_text(encoding="utf-8"))
+    return _write(_page(title, sections), path)
+
+
+def _page(title: str, sections: Sequence[Section]) -> str:
+    template = _environment().get_template("report.html.j2")
+    return template.render(title=title, sections=sections, css=_read("report.css"))
+
+
+def _write(text: str, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
