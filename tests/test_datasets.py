@@ -87,9 +87,7 @@ def test_html_is_escaped_and_shows_the_target_in_five_rows():
 def test_data_folder_holds_exactly_what_the_generators_make(tmp_path, capsys):
     runpy.run_path(str(DATA / "make.py"))["make"](tmp_path)
     made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.glob("*/*")}
-    kept = {
-        path.relative_to(DATA): path.read_bytes() for path in DATA.glob("*/*") if path.parent.name in names()
-    }
+    kept = {path.relative_to(DATA): path.read_bytes() for path in DATA.glob("*/*") if path.parent.name in names()}
     assert set(made) == set(kept)
     assert [path for path in made if made[path] != kept[path]] == []
     assert capsys.readouterr().out.split() == list(registry.GENERATED)
@@ -119,9 +117,7 @@ def test_radial_flips_lie_in_one_cluster_and_rectangular_ones_in_one_class():
     assert set(data.frame["label"][data.truth]) == {"blue"}
 
 
-@pytest.mark.parametrize(
-    "draw", [synthetic.two_moons, synthetic.spiral, synthetic.radial, synthetic.rectangular]
-)
+@pytest.mark.parametrize("draw", [synthetic.two_moons, synthetic.spiral, synthetic.radial, synthetic.rectangular])
 def test_parts_are_equally_big_and_have_one_class_each(draw):
     frame, part = draw(480, rng=np.random.default_rng(0))
     counts = np.bincount(part)
@@ -293,9 +289,7 @@ def test_content_is_checked_beside_the_checksum():
         public.check_content(frame, table)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00", bytes([0, 0, 8, 1, 0, 0, 0, 3, 5])]
-)
+@pytest.mark.parametrize("data", [b"", b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00", bytes([0, 0, 8, 1, 0, 0, 0, 3, 5])])
 def test_bad_idx_is_refused(data):
     with pytest.raises(status.DataError, match="idx"):
         mnist.read_idx(data)

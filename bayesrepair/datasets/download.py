@@ -143,8 +143,7 @@ def _fetch(file: PublicFile, cached: Path) -> Path:
     expected = f"'{file.path}' with SHA-256 {file.sha256}{_of_what(file)}"
     folder = os.environ.get(VARIABLE) or "a folder"
     remedy = (
-        f"Get that file by other means and save it as '{cached}', or as '{file.path}' in {folder} "
-        f"named by {VARIABLE}."
+        f"Get that file by other means and save it as '{cached}', or as '{file.path}' in {folder} named by {VARIABLE}."
     )
     raise MissingDataError(expected, "no copy on this machine, and " + "; ".join(reasons), remedy)
 

@@ -97,8 +97,7 @@ def read_idx(data: bytes) -> np.ndarray:
 
 def _read(part: str, first_row: int) -> pd.DataFrame:
     images, labels = (
-        read_idx(gzip.decompress(locate(FILES[f"{part}_{what}"]).read_bytes()))
-        for what in ("images", "labels")
+        read_idx(gzip.decompress(locate(FILES[f"{part}_{what}"]).read_bytes())) for what in ("images", "labels")
     )
     counts = tuple(int(count) for count in np.bincount(labels))
     if images.shape != (len(labels), 28, 28) or counts != _COUNTS[part]:

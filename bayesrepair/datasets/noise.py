@@ -121,9 +121,7 @@ def _redrawn(codes: np.ndarray, n_classes: int, rate: float, rng: np.random.Gene
     return new
 
 
-def _by_class(
-    codes: np.ndarray, into: Mapping[int, int], rate: float, rng: np.random.Generator
-) -> np.ndarray:
+def _by_class(codes: np.ndarray, into: Mapping[int, int], rate: float, rng: np.random.Generator) -> np.ndarray:
     new = codes.copy()
     for source, target in into.items():
         new[_chosen(np.flatnonzero(codes == source), rate, rng)] = target

@@ -13,9 +13,7 @@ from bayesrepair.datasets.download import PublicFile, locate
 from bayesrepair.status import DataError
 
 _UCI_COPY = "https://raw.githubusercontent.com/jbrownlee/Datasets/d20fcb6402ae34e653d4513b00f39257bb37ed7f/{}"
-_STAN_COPY = (
-    "https://raw.githubusercontent.com/stan-dev/example-models/2847a61097354785ceda9fba40c7f761d6664491/{}"
-)
+_STAN_COPY = "https://raw.githubusercontent.com/stan-dev/example-models/2847a61097354785ceda9fba40c7f761d6664491/{}"
 
 
 @dataclass(frozen=True)
@@ -90,9 +88,7 @@ def check_content(frame: pd.DataFrame, table: PublicTable) -> None:
 
 
 def _made(source: str, file: PublicFile) -> str:
-    return (
-        f"{source} Read from a verbatim copy, `{file.path}`, SHA-256 {file.sha256}, kept at {file.urls[0]}."
-    )
+    return f"{source} Read from a verbatim copy, `{file.path}`, SHA-256 {file.sha256}, kept at {file.urls[0]}."
 
 
 _ROW = {"row": "position in the file, no predictor"}

@@ -12,9 +12,7 @@ from bayesrepair.status import DataError
 
 _FAMILIES = (clinic, synthetic, bundled, public, mnist)
 CARDS: dict[str, Card] = {name: card for family in _FAMILIES for name, card in family.CARDS.items()}
-SETS: dict[str, Callable[[], Dataset]] = {
-    name: load for family in _FAMILIES for name, load in family.SETS.items()
-}
+SETS: dict[str, Callable[[], Dataset]] = {name: load for family in _FAMILIES for name, load in family.SETS.items()}
 
 # The tables that the project makes itself; ``data/`` in the repository holds them as files.
 GENERATED: tuple[str, ...] = (*clinic.SETS, *synthetic.SETS)

@@ -107,9 +107,7 @@ def _flip_any(frame: pd.DataFrame, part: np.ndarray, rng: np.random.Generator) -
     return flip_labels(frame["label"], rate=0.1, rng=rng)
 
 
-def _flip_cluster(
-    frame: pd.DataFrame, part: np.ndarray, rng: np.random.Generator
-) -> tuple[pd.Series, pd.Series]:
+def _flip_cluster(frame: pd.DataFrame, part: np.ndarray, rng: np.random.Generator) -> tuple[pd.Series, pd.Series]:
     # Within one cluster there is one class, so which other class a row gets must be said.
     cluster = np.flatnonzero(part == 0)
     hit = frame.index[rng.choice(cluster, size=round(0.7 * cluster.size), replace=False)]
@@ -118,9 +116,7 @@ def _flip_cluster(
     return label, pd.Series(frame.index.isin(hit), index=frame.index, name="planted")
 
 
-def _flip_one_class(
-    frame: pd.DataFrame, part: np.ndarray, rng: np.random.Generator
-) -> tuple[pd.Series, pd.Series]:
+def _flip_one_class(frame: pd.DataFrame, part: np.ndarray, rng: np.random.Generator) -> tuple[pd.Series, pd.Series]:
     return flip_labels(frame["label"], rate=0.2, rng=rng, kind="class", pairs={"amber": "blue"})
 
 
@@ -210,9 +206,7 @@ def _loader(name: str) -> Callable[[], Dataset]:
         holdout.index = pd.RangeIndex(recipe.n, recipe.n + len(holdout), name="row")
         clean = frame["label"].rename("clean")
         label, truth = recipe.plant(frame, part, rng)
-        return Dataset(
-            CARDS[name], frame.assign(label=label), "label", truth=truth, clean=clean, holdout=holdout
-        )
+        return Dataset(CARDS[name], frame.assign(label=label), "label", truth=truth, clean=clean, holdout=holdout)
 
     return load
 

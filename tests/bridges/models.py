@@ -72,6 +72,14 @@ def data_with_dims() -> pm.Model:
     return model
 
 
+def data_of_classes() -> pm.Model:
+    """`pm.Data` narrows integers, and PyMC widens them again: the outcome is still one array."""
+    with pm.Model() as model:
+        x, y = pm.Data("x", X), pm.Data("y_data", BINARY)
+        pm.Bernoulli("y", logit_p=x @ pm.Normal("b", 0, 1, shape=D), observed=y)
+    return model
+
+
 def mixed() -> pm.Model:
     with pm.Model() as model:
         x = pm.Data("x", X)
@@ -126,9 +134,7 @@ def as_many_groups_as_rows() -> pm.Model:
 
 def student() -> pm.Model:
     with pm.Model() as model:
-        pm.StudentT(
-            "y", nu=pm.Gamma("nu", 2, 0.1), mu=_linear(), sigma=pm.HalfNormal("sigma", 1), observed=REAL
-        )
+        pm.StudentT("y", nu=pm.Gamma("nu", 2, 0.1), mu=_linear(), sigma=pm.HalfNormal("sigma", 1), observed=REAL)
     return model
 
 
@@ -177,9 +183,7 @@ def softmax() -> pm.Model:
 
 def ordered_logistic() -> pm.Model:
     with pm.Model() as model:
-        cuts = pm.Normal(
-            "cuts", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0]
-        )
+        cuts = pm.Normal("cuts", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0])
         pm.OrderedLogistic("y", eta=X @ pm.Normal("b", 0, 1, shape=D), cutpoints=cuts, observed=CLASS)
     return model
 
@@ -187,9 +191,7 @@ def ordered_logistic() -> pm.Model:
 def mixture() -> pm.Model:
     with pm.Model() as model:
         w = pm.Dirichlet("w", np.ones(2))
-        mu = pm.Normal(
-            "mu", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0]
-        )
+        mu = pm.Normal("mu", 0, 2, shape=2, transform=pm.distributions.transforms.ordered, initval=[-1.0, 1.0])
         pm.NormalMixture("y", w=w, mu=mu, sigma=pm.HalfNormal("sigma", 1), observed=REAL)
     return model
 
@@ -372,9 +374,7 @@ def autoregression() -> pm.Model:
 
 def observed_random_walk() -> pm.Model:
     with pm.Model() as model:
-        pm.GaussianRandomWalk(
-            "y", sigma=pm.HalfNormal("sigma", 1), init_dist=pm.Normal.dist(0, 1), observed=REAL
-        )
+        pm.GaussianRandomWalk("y", sigma=pm.HalfNormal("sigma", 1), init_dist=pm.Normal.dist(0, 1), observed=REAL)
     return model
 
 
@@ -439,6 +439,7 @@ def lagged() -> pm.Model:
 WORKS = (
     Works("raw NumPy columns", raw_columns, "continuous", ("y", "constant_0", "constant_1")),
     Works("pm.Data with dims", data_with_dims, "continuous", ("y", "x")),
+    Works("pm.Data of classes", data_of_classes, "class", ("y", "x"), outputs=2),
     Works("pm.Data and NumPy mixed", mixed, "class", ("y", "x", "constant_0"), outputs=2),
     Works("square X", square, "continuous", ("y", "constant_0")),
     Works("square X, turned", square_turned, "continuous", ("y", "constant_0")),

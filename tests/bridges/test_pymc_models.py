@@ -188,9 +188,7 @@ def test_simulations(case: Works) -> None:
 def test_training_rows_come_back_through_the_door(case: Works) -> None:
     s = served(case)
     arrays = {name: s.bridge.training.values[name] for name in case.arrays}
-    rows = s.bridge.rows(
-        arrays if case.new_rows else pd.DataFrame(arrays_1d(arrays), index=s.bridge.training.row)
-    )
+    rows = s.bridge.rows(arrays if case.new_rows else pd.DataFrame(arrays_1d(arrays), index=s.bridge.training.row))
     again = s.bridge.log_lik(s.theta, rows)
     np.testing.assert_allclose(again, s.bridge.log_lik(s.theta, s.bridge.training), rtol=1e-12)
 

@@ -42,9 +42,7 @@ def clinic() -> PyMCModel:
         a = pm.Normal("a", 0, 1, dims="place")
         b = pm.Normal("b", 0, 1, shape=2)
         x = df[["age", "dose"]].to_numpy()
-        pm.Bernoulli(
-            "ill", logit_p=a[codes] + x @ b / 10 + 0.1 * np.ones(N), observed=(df.ill == "yes").astype(int)
-        )
+        pm.Bernoulli("ill", logit_p=a[codes] + x @ b / 10 + 0.1 * np.ones(N), observed=(df.ill == "yes").astype(int))
     return pymc_model(model, data=df, mode="NUMPY")
 
 
@@ -204,9 +202,7 @@ def test_missing_outcomes_leave_their_rows_out() -> None:
     bridge = pymc_model(models.missing_outcomes(), mode="NUMPY")
     assert len(bridge.training) == N - 2
     assert not set(bridge.training.row) & {2, 9}
-    rows = bridge.rows(
-        {"y": models.REAL[:3], "constant_0": models.X[:3]}
-    )  # row 2 was missing; a new row is not
+    rows = bridge.rows({"y": models.REAL[:3], "constant_0": models.X[:3]})  # row 2 was missing; a new row is not
     assert np.isfinite(bridge.log_lik(points(bridge), rows)).all()
 
 

@@ -12,6 +12,7 @@ from pymc.distributions.shape_utils import change_dist_size
 from pymc.logprob.basic import conditional_logp
 from pytensor.compile import SharedVariable
 from pytensor.graph.basic import Variable
+from pytensor.scalar.basic import Cast
 from pytensor.tensor.random.basic import CategoricalRV
 
 from bayesrepair.bridges.pymc import refusals
@@ -48,7 +49,7 @@ def label(parts: Parts, reading: Reading, columns: Mapping[str, Any]) -> Labelle
     by_content: dict[tuple, str] = {}
     for observed in parts.observed:
         sources[observed.name] = _outcome_input(observed, columns)
-        leaf_input[observed.value] = observed.name
+        leaf_input[observed.value] = leaf_input[uncast(observed.value)] = observed.name
     counter = 0
     for leaf, values in reading.values.items():
         if leaf in leaf_input:
@@ -69,8 +70,15 @@ def label(parts: Parts, reading: Reading, columns: Mapping[str, Any]) -> Labelle
     return Labelled(sources, leaf_input, frozenset(fills))
 
 
+def uncast(value: Variable) -> Variable:
+    """The user's own array behind an observed value: `pm.Data` holds narrow integers, which PyMC widens."""
+    while value.owner is not None and isinstance(getattr(value.owner.op, "scalar_op", None), Cast):
+        (value,) = value.owner.inputs
+    return value
+
+
 def _outcome_input(observed: Observed, columns: Mapping[str, Any]) -> RowInput:
-    own = observed.value.name or ""
+    own = uncast(observed.value).name or ""
     aliases = (own,) if own and own != observed.name else ()
     present = observed.present
     if present is not None:
@@ -164,9 +172,7 @@ def _replacements(
     return replacements
 
 
-def _rv(
-    parts: Parts, observed: Observed, replacements: Mapping[Variable, Variable], n: Variable | None
-) -> Variable:
+def _rv(parts: Parts, observed: Observed, replacements: Mapping[Variable, Variable], n: Variable | None) -> Variable:
     """The observed random variable on row inputs, resized where any number of rows may come."""
     used = {k: v for k, v in replacements.items() if k is not observed.rv}
     if is_named(observed.rv) and observed.rv.type.dims[0] != observed.dims[observed.axis]:  # type: ignore[index]
@@ -178,8 +184,7 @@ def _rv(
     support = getattr(rv.owner.op, "ndim_supp", 0)
     batch = rv.type.ndim - support
     rest = [
-        length if length is not None else rv.shape[axis]
-        for axis, length in enumerate(rv.type.shape[1:batch], start=1)
+        length if length is not None else rv.shape[axis] for axis, length in enumerate(rv.type.shape[1:batch], start=1)
     ]
     return change_dist_size(rv, (n, *rest)) if batch else rv
 

@@ -67,9 +67,7 @@ def _conjuncts(condition: Any) -> list[Any]:
         return _conjuncts(node.inputs[0])
     if isinstance(node.op, MakeVector):
         return [part for item in node.inputs for part in _conjuncts(item)]
-    everything = isinstance(node.op, All) and (
-        node.op.axis is None or len(node.op.axis) == node.inputs[0].type.ndim
-    )
+    everything = isinstance(node.op, All) and (node.op.axis is None or len(node.op.axis) == node.inputs[0].type.ndim)
     if everything:
         return _conjuncts(node.inputs[0])
     if isinstance(node.op, DimShuffle) and condition.type.ndim == 0:

@@ -114,9 +114,7 @@ class RowFunctions:
         """Free variables and Deterministics by name, each (S, ...)."""
         function = self._function("constrained", self._constrained)
         parts = [function(part) for _, part in _draws(theta, _CELLS)]
-        return {
-            name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.graph.constrained)
-        }
+        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.graph.constrained)}
 
     def _function(self, name: str, make: Any) -> Any:
         if name not in self._made:
@@ -176,9 +174,7 @@ class RowFunctions:
         # padding has weight 0 and repeats a real row, so an infinite term is never multiplied into a finite sum
         # stabilised before it is differentiated: afterwards, 0 · inf in a tail is a nan for good
         total = rewrite_pregrad((weight * log_lik).sum(axis=1))
-        return Compiled(
-            [theta, weight, *self._inputs("log_lik")], [total, _grad(total, theta)], mode=self.mode
-        )
+        return Compiled([theta, weight, *self._inputs("log_lik")], [total, _grad(total, theta)], mode=self.mode)
 
     def _constrained(self) -> Any:
         theta, values = self._over_draws(list(self.graph.constrained.values()))

@@ -45,9 +45,7 @@ def with_spans(
             low, high = _allowed(sources[name].training, int(evaluated(length, given)))
         else:
             found = [
-                names[v]
-                for v in ancestors([index])
-                if v in names and sources[names[v]].training.dtype.kind in "iu"
+                names[v] for v in ancestors([index]) if v in names and sources[names[v]].training.dtype.kind in "iu"
             ]
             if len(found) != 1:
                 continue
@@ -74,11 +72,7 @@ def _lookups(outputs: Sequence[Variable]) -> Iterator[tuple[Variable, Variable]]
         seen.add(node)
         array, *flat = node.inputs
         for axis, index in enumerate(indices_from_subtensor(flat, node.op.idx_list)):
-            if (
-                isinstance(index, Variable)
-                and index.type.ndim
-                and index.type.dtype.startswith(("int", "uint"))
-            ):
+            if isinstance(index, Variable) and index.type.ndim and index.type.dtype.startswith(("int", "uint")):
                 yield index, array.shape[axis]
 
 

@@ -63,9 +63,7 @@ def _listing(graph: RowGraph) -> str:
     for name, source in graph.sources.items():
         columns = f" from {', '.join(source.columns)}" if source.columns not in ((), (name,)) else ""
         optional = ", optional" if name in graph.observed else ""
-        shown.append(
-            f"{name!r} (shape {('rows', *source.tail)}{columns}{optional})".replace("'rows'", "rows")
-        )
+        shown.append(f"{name!r} (shape {('rows', *source.tail)}{columns}{optional})".replace("'rows'", "rows"))
     return ", ".join(shown)
 
 
@@ -146,9 +144,7 @@ def _some(levels: Any, count: int = 5) -> str:
     return f"{shown}, …" if len(levels) > count else shown
 
 
-def _ids(
-    data: Any, columns: Mapping[str, Any], values: Mapping[str, np.ndarray], graph: RowGraph
-) -> np.ndarray:
+def _ids(data: Any, columns: Mapping[str, Any], values: Mapping[str, np.ndarray], graph: RowGraph) -> np.ndarray:
     if isinstance(data, pd.DataFrame):
         return data.index.to_numpy()
     arrays = values or {name: value for name, value in columns.items() if np.ndim(value)}

@@ -21,9 +21,7 @@ _SIMULATIONS = 64  # outcomes averaged for a mean without a closed form
 _SEED = 20240229  # so that such a mean is the same each time
 
 
-def pymc_model(
-    model: pm.Model, *, data: Any = None, outcome: str | None = None, mode: str = NUMPY
-) -> PyMCModel:
+def pymc_model(model: pm.Model, *, data: Any = None, outcome: str | None = None, mode: str = NUMPY) -> PyMCModel:
     """Read a PyMC model; the result has gradients unless a free variable is discrete.
 
     Parameters
@@ -201,27 +199,21 @@ class PyMCModel:
             raise DataError(
                 f"rows with {', '.join(map(repr, wanted))}",
                 f"no {', '.join(map(repr, absent))}",
-                "Rows without an outcome can be predicted, not scored."
-                if with_outcome
-                else "Use model.rows(data).",
+                "Rows without an outcome can be predicted, not scored." if with_outcome else "Use model.rows(data).",
             )
         for name in wanted:
             _refuse_out_of_range(graph, name, rows.values[name])
         if not graph.latents:
             return {name: rows.values[name] for name in wanted}, np.arange(len(rows))
         if POSITION not in rows.values:
-            raise DataError(
-                f"rows of this model, with {POSITION!r}", "rows without it", "Use model.rows(data)."
-            )
+            raise DataError(f"rows of this model, with {POSITION!r}", "rows without it", "Use model.rows(data).")
         return {name: rows.values[name] for name in wanted}, rows.values[POSITION]
 
 
 class DifferentiablePyMCModel(PyMCModel):
     """A PyMC model whose free variables are all continuous."""
 
-    def log_target_and_grad(
-        self, theta: np.ndarray, rows: Rows, weight: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``log_prior + Σ weight · log_lik`` and its gradient: (S, P), (N,) → (S,), (S, P).
 
         Rows of weight 0 take no part, whatever their likelihood. Memory does not grow with S × N.

@@ -25,9 +25,7 @@ def _in_numpy(fgraph: Any, node: Any) -> Any:
     if kind is ps.Log1mexp:
         [x] = node.inputs
         near_zero = pt.log(-pt.expm1(pt.maximum(x, -1)))
-        return [
-            pt.switch(x > -0.6931471805599453, near_zero, pt.log1p(-pt.exp(x))).astype(node.outputs[0].dtype)
-        ]
+        return [pt.switch(x > -0.6931471805599453, near_zero, pt.log1p(-pt.exp(x))).astype(node.outputs[0].dtype)]
     return None
 
 

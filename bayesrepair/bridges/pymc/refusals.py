@@ -59,9 +59,7 @@ def _nothing_observed(model: pm.Model) -> NoReturn:
             f"a likelihood written as Potential only ({names})",
             "Write it as pm.CustomDist(..., logp=..., observed=y), so that each row's term is known.",
         )
-    raise UnsupportedModelError(
-        "an observed variable", "none", "Pass observed= to the outcome's distribution."
-    )
+    raise UnsupportedModelError("an observed variable", "none", "Pass observed= to the outcome's distribution.")
 
 
 def single_observation(name: str) -> NoReturn:

@@ -65,8 +65,7 @@ def probe_points(parts: Parts) -> np.ndarray:
     rows = []
     for scale in (0.1, 0.3):
         parts_of_theta = [
-            np.ravel(s + scale * rng.standard_normal(s.shape) if s.dtype.kind == "f" else s)
-            for s in parts.start
+            np.ravel(s + scale * rng.standard_normal(s.shape) if s.dtype.kind == "f" else s) for s in parts.start
         ]
         rows.append(np.concatenate(parts_of_theta))
     return np.asarray(rows, dtype="float64")
