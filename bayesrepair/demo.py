@@ -34,7 +34,7 @@ def planted(*, random_seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, pd.Ser
     --------
     >>> train, held_out, truth = planted()
     >>> len(train), len(held_out), int(truth.sum())
-    (284, 285, 28)
+    (285, 284, 28)
     """
     from bayesrepair.datasets import flip_labels, load
     from bayesrepair.reading import hold_out

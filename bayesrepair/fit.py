@@ -231,7 +231,7 @@ def _locate(
     at[found[~base.same_content(at[found], rows, found)]] = -1
     for i in np.flatnonzero(at < 0):
         single = rows.at(np.array([i]))
-        key = rows.index[i]
+        key = rows.row[i].item() if isinstance(rows.row[i], np.generic) else rows.row[i]
         zero = np.array([0])
         match = [k for k in known[key] if extra[k].same_content(zero, single, zero)[0]]
         if not match:

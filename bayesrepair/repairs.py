@@ -60,7 +60,7 @@ def repair(
         raise DataError("relabel or weight", "both", "Relabel some rows first, then weaken others.")
     _refuse_ids(fit, ids)
     if relabel is not None:
-        factors = _relabelling(fit, ids, relabel)
+        factors: tuple[Factor, ...] = _relabelling(fit, ids, relabel)
     else:
         factors = (_reweighting(fit, ids, 0.0 if weight is None else weight),)
     rng = np.random.default_rng(random_seed)

@@ -46,8 +46,8 @@ class Verification:
     @property
     def verdict(self) -> str:
         """The outcome in one sentence."""
-        worst = self.distances["ratio"].idxmax()
-        ratio = self.distances.loc[worst, "ratio"]
+        ratios = self.distances["ratio"]
+        worst, ratio = ratios.idxmax(), ratios.max()
         word = "as good as a refit" if self.passed else "not as good as a refit"
         return f"{word}: {ratio:.1f} × refit noise at most ({worst}), over {len(self.refits)} refits"
 
@@ -136,10 +136,12 @@ def verify(
         raise MethodError("a model that can be refitted", type(fit.model).__name__)
     rng = np.random.default_rng(random_seed)
     rows, weight = fit.net()
-    drawn = [fit.model.train(rows, start=fit.posterior, rng=child, weights=weight) for child in rng.spawn(refits)]
-    for posterior in drawn:
+    drawn = []
+    for child in rng.spawn(refits):
+        posterior = fit.model.train(rows, start=fit.posterior, rng=child, weights=weight)
         if not isinstance(posterior, Draws):
             raise MethodError("refits that give draws", type(posterior).__name__)
+        drawn.append(posterior)
     shown = fit.as_rows(data) if data is not None else _some_rows(rows, rng)
     summaries = [_summary(fit, posterior, shown) for posterior in drawn]
     frame = _distances(_summary(fit, fit.draws, shown), summaries)

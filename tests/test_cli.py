@@ -306,6 +306,25 @@ def test_a_report_can_be_written_again(finished):
 def test_reports_need_a_finished_run(here):
     refused(run("report", here / "none"), "no such folder")
     refused(run("report", here), "report.json")
+    (here / "report.json").write_text('{"format": 0}')
+    refused(run("report", here), "the contents of a report", "format 0")
+    assert os.listdir(here) == ["report.json"]
+
+
+def test_demo_finds_flipped_labels_and_makes_predictions_better(here):
+    result = run("demo", "--draws", "250")
+    assert result.exit_code == 0, result.output
+    assert "Wrong labels among the top 28" in result.output
+    summary = json.loads((here / "demo-out" / "summary.json").read_text())
+    found = {line["ranking"]: line for line in summary["detection"]}
+    causes = found["cause score (failures and handled rows)"]
+    assert causes["precision_at_k"] > 5 * causes["chance"]
+    assert found["training loss"]["precision_at_k"] > 5 * causes["chance"]
+    everything = next(line for line in summary["held_out"] if line["part"] == "all held-out rows")
+    assert summary["k"] > 0
+    assert everything["accuracy_after"] >= everything["accuracy_before"]
+    assert everything["log_score_gain"] > 2 * everything["gain_se"]
+    assert summary["verification"]
 
 
 def test_listed_failures_are_the_failures(finished, here):

@@ -85,6 +85,15 @@ def test_ids_in_words_do_not_stop_rows_from_being_held_out():
     assert any("'name' is left out" in note for note in tables.notes)
 
 
+def test_rare_words_do_not_stop_rows_from_being_held_out():
+    rng = np.random.default_rng(1)
+    towns = [f"town {k}" for k in rng.integers(0, 60, 200)]
+    frame = pd.DataFrame({"town": towns, "x": np.arange(200.0), "y": [0, 1] * 100})
+    tables = prepare(frame, target="y", share=0.3)
+    assert len(tables.held_out) == 60
+    assert any("pooled" in note for note in tables.notes)
+
+
 def test_levels_unseen_in_training_are_refused_before_sampling():
     frame = pd.DataFrame({"w": ["a", "b"] * 20, "x": np.arange(40.0), "y": [0, 1] * 20})
     with pytest.raises(DataError, match="levels of 'w' seen in training"):

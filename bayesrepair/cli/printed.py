@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesrepair.diagnosis import Diagnosis
-from bayesrepair.reporting.wording import decimals, number, percent, plus_minus
+from bayesrepair.reporting.wording import decimals, number, percent, plus_minus, value_text
 
 SHOWN = 15  # causes
 
@@ -88,7 +88,7 @@ def causes_table(found: Diagnosis) -> Table:
     for rank, (row, line) in enumerate(frame.iterrows(), start=1):
         cells = [
             str(row),
-            str(line["given"]),
+            value_text(line["given"]),
             plus_minus(line["score"], line["mcse"]),
             decimals(line["prob_top"], 2),
             f"{line['rank_low']:.0f}–{line['rank_high']:.0f}",

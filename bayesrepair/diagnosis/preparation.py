@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -112,10 +113,10 @@ def prepare(
     recipe, _ = read_recipe(train[columns], target=target, formula=formula, family=family)
     notes = suspicious_constants(train, predictors)
     if held_out is None:
-        train, held_out, said = _held_out(train, recipe, share, random_seed)
+        family = recipe.target.family  # as all rows say, not as those that stay say
+        options = {"formula": formula, "family": family}
+        train, held_out, said = _held_out(train, recipe, columns, options, share, random_seed)
         notes = [*said, *notes]
-        check_training(train, target, predictors=predictors, family=family, group=group)
-        family = recipe.target.family  # as all rows say, not as those that stayed say
         recipe, _ = read_recipe(train[columns], target=target, formula=formula, family=family)
     else:
         extra = [str(name) for name in held_out.columns if name not in train.columns]
@@ -129,20 +130,33 @@ def prepare(
 
 
 def _held_out(
-    frame: pd.DataFrame, recipe: TableRecipe, share: float, random_seed: int
+    frame: pd.DataFrame,
+    recipe: TableRecipe,
+    columns: list[str],
+    options: Mapping[str, Any],
+    share: float,
+    random_seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Split so that training sees every level of each column whose levels count one by one."""
-    train, held_out, moved = hold_out(
-        frame, recipe.target.name, share=share, categorical=_levelled(recipe), random_seed=random_seed
-    )
+    """Split so that training sees every level of the columns whose rare levels are not pooled."""
+    target = recipe.target.name
+    levelled = _levelled(recipe)
+    while True:
+        train, held_out, moved = hold_out(frame, target, share=share, categorical=levelled, random_seed=random_seed)
+        check_training(train, target, predictors=columns[:-1], family=recipe.target.family)
+        # A column pooled among all rows may have too few levels for that among those that stay.
+        smaller, _ = read_recipe(train[columns], target=target, **options)
+        missed = [name for name in _levelled(smaller) if name not in levelled]
+        if not missed:
+            break
+        levelled = [*levelled, *missed]
     said = [f"{len(held_out)} of {len(frame)} rows are held out (seed {random_seed})."]
     if moved:
         said.append(f"{moved} rows with a level seen nowhere else stayed in training.")
     return train, held_out, said
 
 
-def _levelled(recipe: TableRecipe) -> Sequence[str]:
-    return [name for name, column in recipe.columns.items() if isinstance(column, TextColumn)]
+def _levelled(recipe: TableRecipe) -> list[str]:
+    return [n for n, column in recipe.columns.items() if isinstance(column, TextColumn) and not column.pooled]
 
 
 def check_request(tables: Tables, *, top: int | str, action: str, method: str) -> None:
