@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -15,6 +15,7 @@ from bayesrepair.fit import Fit
 from bayesrepair.model import Trainable
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import mean_and_sd
+from bayesrepair.receipt import Receipt, receipt
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
 
@@ -33,15 +34,23 @@ class Verification:
     refits : tuple of Draws
     passed : bool
         Whether every metric stays within its limit.
+    edited : Edited
+        What was compared.
     """
 
     distances: pd.DataFrame
     refits: tuple[Draws, ...]
     passed: bool
+    edited: Edited
 
     def frame(self) -> pd.DataFrame:
         """One line a metric; lower is better, a ratio of 1 is as good as another refit."""
         return self.distances.copy()
+
+    @property
+    def receipt(self) -> Receipt:
+        """The receipt of the edit, with this comparison in its verdict."""
+        return receipt(replace(self.edited, verification=self))
 
     @property
     def verdict(self) -> str:
@@ -146,7 +155,7 @@ def verify(
     summaries = [_summary(fit, posterior, shown) for posterior in drawn]
     frame = _distances(_summary(fit, fit.draws, shown), summaries)
     passed = bool((frame["distance"] <= np.maximum(2 * frame["refit_noise"], frame["limit"])).all())
-    return Verification(frame, tuple(drawn), passed)
+    return Verification(frame, tuple(drawn), passed, edited)
 
 
 def _some_rows(rows: Rows, rng: np.random.Generator) -> Rows:

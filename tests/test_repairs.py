@@ -76,6 +76,7 @@ def test_receipt_says_what_was_proved(story):
     assert all(len(hashed) == 64 for hashed in record["rows"])
     assert not any("case" in hashed for hashed in record["rows"])
     assert br.receipt(edited).data_hash == slip.data_hash
+    assert proved.verification.receipt == slip
 
 
 def test_trees_keep_every_weight_and_resample_for_plots(story, tmp_path):
