@@ -94,7 +94,10 @@ def read_target(name: str, values: pd.Series, family: str = "auto") -> tuple[Tar
     if family == "auto":
         notes = [f"{name!r} is modelled as {chosen}."]
     if chosen in ("bernoulli", "categorical"):
-        return Target(name, chosen, _classes(name, values, chosen), 0.0, 1.0), notes  # type: ignore[arg-type]
+        classes = _classes(name, values, chosen)
+        if chosen == "bernoulli":
+            notes = [*notes, f"Coefficients are log odds of {name} = {classes[1]!r}."]
+        return Target(name, chosen, classes, 0.0, 1.0), notes  # type: ignore[arg-type]
     numbers = _counts_or_numbers(values, name, chosen)
     return Target(name, chosen, None, float(numbers.mean()), float(numbers.std())), notes  # type: ignore[arg-type]
 
