@@ -16,7 +16,6 @@ from bayesrepair.reading import (
     read_table,
     with_row_ids,
 )
-from bayesrepair.reading.checks import used_columns
 from bayesrepair.reading.header import has_header
 from bayesrepair.status import DataError
 
@@ -258,16 +257,6 @@ def test_held_out_tables_that_are_refused(spoil, match):
     check_held_out(train, train, "y", predictors=["x", "w"], classes=["no", "yes"])
     with pytest.raises(DataError, match=match):
         check_held_out(spoil(train), train, "y", predictors=["x", "w"], classes=["no", "yes"])
-
-
-def test_columns_that_a_formula_uses():
-    frame = pd.DataFrame(columns=["x", "log x", "group", "y"])
-    assert used_columns(frame, "y", formula=None, aside=["group"]) == ["x", "log x"]
-    assert used_columns(frame, "y", formula="y ~ x + (1|group)") == ["x", "group"]
-    assert used_columns(frame, "y", formula="y ~ `log x`") == ["log x"]
-    assert used_columns(frame, "y", formula="y ~ np.log(x) + bs(x, df=4) + C(group, Treatment('a'))") == ["x", "group"]
-    with pytest.raises(DataError, match="Did you mean 'group'"):
-        used_columns(frame, "y", formula="y ~ grup")
 
 
 def test_hold_out_keeps_the_share_of_each_class_and_is_seeded():

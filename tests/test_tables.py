@@ -9,6 +9,7 @@ from scipy import stats
 import bayesrepair as br
 from bayesrepair.status import BayesRepairWarning, DataError
 from bayesrepair.tables import read_recipe, read_target
+from bayesrepair.tables.formula import used_columns
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -279,3 +280,34 @@ def test_every_family_builds_a_model_of_finite_density(family):
     assert log_lik.shape == (1, len(rows))
     assert np.isfinite(log_lik).all()
     np.testing.assert_allclose(fit.model.log_lik(start, fit.model.rows(table.iloc[:3])), log_lik[:, :3], rtol=1e-10)
+
+
+def test_columns_that_a_formula_uses():
+    frame = pd.DataFrame(columns=["x", "log x", "group", "C", "y"])
+    assert used_columns(frame, "y", formula=None, aside=["group"]) == ["x", "log x", "C"]
+    assert used_columns(frame, "y", formula="y ~ x + (1|group)") == ["x", "group"]
+    assert used_columns(frame, "y", formula="y ~ `log x`") == ["log x"]
+    assert used_columns(frame, "y", formula="y ~ np.log(x) + bs(x, df=4) + C(group, Treatment('C'))") == ["x", "group"]
+    assert used_columns(frame, "y", formula="y ~ I(x == 3)") == ["x"]
+    with pytest.raises(DataError, match="Did you mean 'group'"):
+        used_columns(frame, "y", formula="y ~ grup")
+
+
+def test_a_formula_reads_only_the_columns_it_names():
+    table = MESSY.rename(columns={"site": "C"})
+    recipe, _ = read_recipe(table, target="sick", formula="C(city) + p")
+    assert list(recipe.columns) == ["p", "city"]  # C is a function here
+    with pytest.raises(DataError, match="Did you mean 'city'"):
+        read_recipe(table, target="sick", formula="citty + p")
+
+
+@pytest.mark.parametrize("options", [{"target": "a`b"}, {"target": "sick", "group": "a`b"}])
+def test_a_column_name_never_becomes_code(options):
+    code = "__import__('os').abort()"
+    table = MESSY.rename(columns={"p": code, "flag": "a`b"})
+    recipe, _ = read_recipe(table, **options)
+    assert code in recipe.labels
+    assert "`a_b`" in recipe.formula
+    assert not {code, "a`b"} & set(recipe.formula.split())
+    with pytest.raises(DataError, match="without backticks"):
+        read_recipe(table, formula="x1", **options)

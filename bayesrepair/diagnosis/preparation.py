@@ -12,10 +12,11 @@ import pandas as pd
 from bayesrepair.diagnosis.constants import suspicious_constants
 from bayesrepair.edit import EDITORS
 from bayesrepair.model import Conjugate
-from bayesrepair.reading.checks import check_held_out, check_training, used_columns
+from bayesrepair.reading.checks import check_held_out, check_training
 from bayesrepair.reading.splits import hold_out
 from bayesrepair.status import BayesRepairWarning, DataError, MethodError
 from bayesrepair.tables.columns import TextColumn
+from bayesrepair.tables.formula import used_columns
 from bayesrepair.tables.recipe import TableRecipe, read_recipe
 
 ACTIONS = ("delete", "relabel", "none")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -91,34 +90,6 @@ def check_held_out(
     _refuse_infinite(frame, [*predictors, target])
     if classes is not None:
         _refuse_unseen(frame[target], classes)
-
-
-def used_columns(frame: pd.DataFrame, target: str, *, formula: str | None, aside: Sequence[str] = ()) -> list[str]:
-    """Columns that may enter the model: all but the target and those aside, or those that the formula names.
-
-    Raises
-    ------
-    DataError
-        If the formula names something that is neither a column nor a function.
-
-    Examples
-    --------
-    >>> frame = pd.DataFrame(columns=["x", "z", "y"])
-    >>> used_columns(frame, "y", formula="y ~ np.log(x) + poly(x, degree=2)")
-    ['x']
-    """
-    if formula is None:
-        return [str(name) for name in frame.columns if name != target and name not in aside]
-    right = formula.partition("~")[2] or formula
-    bare = re.sub(r"`[^`]*`|'[^']*'|\"[^\"]*\"", " ", right)
-    words = re.findall(r"(?<![\w.])[^\W\d]\w*\b(?!\s*[.(=])", bare)  # no function, attribute or keyword
-    named = dict.fromkeys([*re.findall(r"`([^`]+)`", right), *words])
-    for name in named:
-        if name not in frame.columns and name not in ("True", "False", "None"):
-            near = difflib.get_close_matches(name, map(str, frame.columns), n=1)
-            remedy = f"Did you mean {near[0]!r}?" if near else "Check the formula."
-            raise DataError("columns of the table in the formula", repr(name), remedy)
-    return [str(name) for name in frame.columns if name in named and name != target]
 
 
 def _is_number(values: pd.Series) -> bool:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bayesrepair.status import DataError
 from bayesrepair.tables.columns import Column, TextColumn, as_words, read_column, some
+from bayesrepair.tables.formula import completed, used_columns
 from bayesrepair.tables.outcome import Target, read_target
 
 FEWEST_ROWS = 10
@@ -119,14 +120,15 @@ def read_recipe(
         raise DataError(f"at least {FEWEST_ROWS} rows with an outcome", f"{len(table)}", "Add rows.")
     outcome, said = read_target(target, table[target], family)
     notes += said
-    predictors = _predictors(table, target, formula, group)
+    aside = [] if group is None else [group]
+    predictors = [n for n in used_columns(table, target, formula=formula, aside=aside) if n != group]
     columns, said = _columns(table, predictors, standardise=formula is None)
     notes += said
     if not columns and group is None:
         raise DataError("at least one column that predicts", "none that varies", "Add columns to the table.")
     groups = None if group is None else _groups(group, table[group])
     coded = formula is None
-    text = _coded_formula(columns, target, group) if formula is None else _completed(formula, target, group)
+    text = _coded_formula(columns, target, group) if formula is None else completed(formula, target, group)
     priors = _priors(outcome) if coded else {}
     for part, present in (("common", bool(columns)), ("group_specific", group is not None)):
         if not present:
@@ -162,15 +164,6 @@ def _refuse_absent(table: pd.DataFrame, wanted: Sequence[str]) -> None:
             f"a table without {some(absent, 8)}, with {some(table.columns, 8)}",
             f"Did you mean {' or '.join(map(repr, near))}?" if near else "Check the spelling.",
         )
-
-
-def _predictors(table: pd.DataFrame, target: str, formula: str | None, group: str | None) -> list[str]:
-    if formula is None:
-        return [name for name in table.columns if name not in (target, group)]
-    right = formula.partition("~")[2] or formula
-    quoted = set(re.findall(r"`([^`]+)`", right))
-    words = quoted | set(re.findall(r"[^\W\d]\w*", re.sub(r"`[^`]+`", " ", right)))
-    return [name for name in table.columns if name in words and name not in (target, group)]
 
 
 def _columns(table: pd.DataFrame, names: Sequence[str], *, standardise: bool) -> tuple[dict[str, Column], list[str]]:
@@ -212,18 +205,6 @@ def _coded_formula(columns: Mapping[str, Column], target: str, group: str | None
     if group is not None:
         terms.append(f"(1|`{inside(group)}`)")
     return f"`{inside(target)}` ~ {' + '.join(terms)}"
-
-
-def _completed(formula: str, target: str, group: str | None) -> str:
-    left, tilde, right = formula.partition("~")
-    if tilde and left.strip(" `") != target:
-        raise DataError(
-            f"a formula for the target {target!r}", f"one for {left.strip()!r}", f"Write '{target} ~{right}'."
-        )
-    text = right.strip() if tilde else formula.strip()
-    if not text:
-        raise DataError(f"a formula such as '{target} ~ x + z'", repr(formula))
-    return f"`{target}` ~ {text}" + (f" + (1|`{group}`)" if group is not None else "")
 
 
 def _priors(target: Target) -> dict[str, Prior]:
