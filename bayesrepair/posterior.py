@@ -97,8 +97,8 @@ class Draws:
 
     @property
     def ess(self) -> float:
-        """Effective sample size of the weights, 1 / Σ w²."""
-        return effective_sample_size(self.weights)
+        """Effective sample size: that of the weights, 1 / Σ w², times the relative efficiency of the chains."""
+        return effective_sample_size(self.weights) * min(1.0, self.r_eff)
 
     @property
     def is_weighted(self) -> bool:
