@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,7 @@ class Failures:
         return f"{head}\n{self.frame().head(10).to_string()}" if len(self) else head
 
     def _repr_html_(self) -> str:
-        head = f"<p><b>{len(self)}</b> failures among {len(self.holdout)} held-out rows ({self.rule})</p>"
+        head = f"<p><b>{len(self)}</b> failures among {len(self.holdout)} held-out rows ({html.escape(self.rule)})</p>"
         return head + self.frame().head(10).to_html(escape=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
 import platform
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from bayesrepair.edit import Edited
 from bayesrepair.rows import Rows
@@ -49,6 +51,32 @@ class Receipt:
     seconds: float
     versions: dict[str, str]
     caveat: str
+
+    def frame(self) -> pd.DataFrame:
+        """One line a row of the edit: ``row`` (hashed id) and ``power`` (−1 deletes, +1 inserts)."""
+        return pd.DataFrame({"row": self.rows, "power": self.powers})
+
+    def _lines(self) -> dict[str, str]:
+        return {
+            "verdict": self.verdict,
+            "status": self.status,
+            "rung": self.rung,
+            "rows": str(len(self.rows)),
+            "k-hat": f"{self.khat:.2f}" if np.isfinite(self.khat) else "none",
+            "ess": f"{self.ess:.0f}",
+            "seconds": f"{self.seconds:.1f}",
+            "data": self.data_hash,
+            "model": self.model_hash,
+            "versions": ", ".join(f"{name} {number}" for name, number in self.versions.items()),
+            "caveat": self.caveat,
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name:<9}{text}" for name, text in self._lines().items())
+
+    def _repr_html_(self) -> str:
+        lines = (f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in self._lines().items())
+        return f"<table>{''.join(lines)}</table>"
 
     def to_json(self) -> str:
         """The receipt as JSON (infinite k-hat as null)."""

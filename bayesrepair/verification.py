@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -60,11 +61,17 @@ class Verification:
         word = "as good as a refit" if self.passed else "not as good as a refit"
         return f"{word}: {ratio:.1f} × refit noise at most ({worst}), over {len(self.refits)} refits"
 
+    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """Each distance in units of refit noise (right = worse), and what is allowed; returns the axes."""
+        from bayesrepair.reporting.plots import plot_verification
+
+        return plot_verification(self, ax=ax, figsize=figsize)
+
     def __repr__(self) -> str:
         return f"{self.verdict}\n{self.distances.to_string(float_format='{:.3g}'.format)}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.verdict}</p>{self.distances.to_html(escape=True, float_format='{:.3g}'.format)}"
+        return f"<p>{html.escape(self.verdict)}</p>{self.distances.to_html(escape=True, float_format='{:.3g}'.format)}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     """Write a result's frame, its index in front, safe to open in a spreadsheet.
 
-    A text that begins with ``= + - @``, a tab or a carriage return is taken for a formula by spreadsheet programs
+    A text that begins with ``= + - @``, a tab or a line end is taken for a formula by spreadsheet programs
     (CWE-1236): it gets an apostrophe in front. Numbers stay numbers.
 
     Parameters
@@ -35,7 +35,9 @@ def write_csv(frame: pd.DataFrame, path: str | os.PathLike[str]) -> Path:
     safe.columns = pd.Index([_defused(str(name)) for name in frame.columns])
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        safe.to_csv(partial, index_label=str(frame.index.name or "row"), lineterminator="\n", encoding="utf-8")
+        safe.to_csv(
+            partial, index_label=_defused(str(frame.index.name or "row")), lineterminator="\n", encoding="utf-8"
+        )
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

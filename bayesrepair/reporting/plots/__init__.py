@@ -1,7 +1,7 @@
 """Figures: each states its finding in the title and the sign on the axis."""
 
 from bayesrepair.reporting.plots.held_out import plot_failures, plot_predictions, plot_reliability
-from bayesrepair.reporting.plots.posterior import plot_edit
+from bayesrepair.reporting.plots.posterior import plot_edit, plot_verification
 from bayesrepair.reporting.plots.ranking import plot_causes, plot_choice, plot_detection, plot_groups
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "plot_groups",
     "plot_predictions",
     "plot_reliability",
+    "plot_verification",
 ]

@@ -1,4 +1,4 @@
-"""Marginals of the parameters before and after an edit."""
+"""What an edit did to the posterior: marginals before and after, and its distance from refits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 
 from bayesrepair.reporting.parameters import both_sides, changes
-from bayesrepair.reporting.plots.style import AFTER, BEFORE, INK, MUTED, plain
+from bayesrepair.reporting.plots.style import (
+    AFTER,
+    BEFORE,
+    BLUE,
+    INK,
+    MUTED,
+    VERMILION,
+    legend,
+    new_axes,
+    plain,
+    titled,
+)
 from bayesrepair.reporting.wording import decimals
 
 if TYPE_CHECKING:
     from bayesrepair.edit import Edited
+    from bayesrepair.verification import Verification
 
 MOST = 9
 COLUMNS = 3
@@ -86,3 +99,41 @@ def _marginals(before: xr.Dataset, after: xr.Dataset, figsize: tuple[float, floa
     plots.viz["figure"].item().get_layout_engine().set(hspace=0.06, h_pad=0.08)
     plots.add_legend("model", title="", loc="outside upper right", ncols=2, frameon=False)
     return plots
+
+
+def plot_verification(
+    verification: Verification, *, ax: Axes | None = None, figsize: tuple[float, float] | None = None
+) -> Axes:
+    """Distance of an edited posterior from refits, in units of the distance between refits.
+
+    Parameters
+    ----------
+    verification : Verification
+    ax : Axes, optional
+    figsize : tuple of float, optional
+
+    Returns
+    -------
+    Axes
+        A line a metric: the ratio with its range over the refits, and the largest ratio that passes (twice the
+        noise, or the limit below which a distance does not matter).
+    """
+    shown = verification.distances
+    ax = new_axes(ax, figsize or (7.0, 1.5 + 0.4 * len(shown)))
+    noise = np.maximum(shown["refit_noise"].to_numpy(), 1e-12)
+    allowed = np.maximum(2.0, shown["limit"].to_numpy() / noise)
+    ratio, low, high = (shown[name].to_numpy() for name in ("ratio", "low", "high"))
+    for i in range(len(shown)):
+        passed = ratio[i] <= allowed[i]
+        colour = BLUE if passed else VERMILION
+        ax.plot([low[i], high[i]], [i, i], color=colour, linewidth=1.6)
+        ax.plot(ratio[i], i, marker="o" if passed else "X", color=colour, markersize=6.5)
+    ax.plot(allowed, np.arange(len(shown)), "|", color=INK, ms=14, mew=1.6, linestyle="", label="largest that passes")
+    ax.axvline(1, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="another refit")
+    ax.set_xlim(left=0)
+    ax.set_yticks(np.arange(len(shown)), [plain(str(name)) for name in shown.index])
+    ax.set_ylim(len(shown) - 0.4, -0.6)
+    legend(ax, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    x = "distance to refits / distance between refits (bars: range over refits); right = worse"
+    titled(ax, f"{verification.verdict[0].upper()}{verification.verdict[1:]}", x=x)
+    return ax
