@@ -58,6 +58,18 @@ def test_arrays_take_the_names_of_columns() -> None:
     np.testing.assert_array_equal(bridge.training.row, table().index)
 
 
+def test_a_column_serves_a_matrix_of_one_column() -> None:
+    df = table()
+    with pm.Model() as model:
+        b = pm.Normal("b", 0, 1, shape=(2, 3))
+        x, z = df["dose"].to_numpy()[:, None], pm.Data("z", df[["age"]].to_numpy())
+        pm.Categorical("kind", logit_p=x * b[0] + z * b[1] / 50, observed=np.arange(N) % 3)
+    bridge = pymc_model(model, data=df, mode="NUMPY")
+    new = df.iloc[[7, 2]].assign(kind=[1, 2], z=df["age"])
+    full = bridge.log_lik(points(bridge), bridge.training)
+    np.testing.assert_allclose(bridge.log_lik(points(bridge), bridge.rows(new)), full[:, [7, 2]])
+
+
 def test_a_repeated_constant_is_not_asked_for() -> None:
     rows = clinic().rows(table().iloc[[3, 8]])  # the column of ones is filled in
     full = clinic().log_lik(points(clinic()), clinic().training)

@@ -86,6 +86,8 @@ def _find(source: RowInput, columns: Mapping[str, Any]) -> tuple[np.ndarray, boo
 
 
 def _converted(source: RowInput, values: np.ndarray, labelled: bool, *, is_outcome: bool) -> np.ndarray:
+    if values.ndim == 1 and source.tail == (1,):
+        values = values[:, None]  # the model holds the column as x[:, None]
     if values.ndim == 0 or values.shape[1:] != source.tail:
         expected = ", ".join(map(str, ("rows", *source.tail)))
         raise DataError(f"{source.name!r} of shape ({expected})", f"shape {values.shape}")
