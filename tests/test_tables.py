@@ -311,3 +311,9 @@ def test_a_column_name_never_becomes_code(options):
     assert not {code, "a`b"} & set(recipe.formula.split())
     with pytest.raises(DataError, match="without backticks"):
         read_recipe(table, formula="x1", **options)
+
+
+@pytest.mark.parametrize("formula", ["p +", "p + ((hole", "p $ hole", "cube(p)", "p ~ hole ~ p"])
+def test_a_formula_that_cannot_be_read_is_refused(formula):
+    with pytest.raises(DataError, match="formula"):
+        br.from_table(MESSY, target="sick", formula=formula)

@@ -12,6 +12,8 @@ import pandas as pd
 import pymc as pm
 import xarray as xr
 from bambi.utils import get_aliased_name
+from formulae.parser import ParseError
+from formulae.scanner import ScanError
 
 from bayesrepair.bridges.design import Design, design_of
 from bayesrepair.bridges.pymc.extraction import row_graph
@@ -326,9 +328,20 @@ def fit_of_formula(
         From new rows of the user's to prepared ones.
     random_seed : int or Generator, optional
     sample_kwargs : dict
+
+    Raises
+    ------
+    DataError
+        If the user's formula cannot be read.
     """
     own = {name: _prior(spec) for name, spec in priors.items()} or None
-    model = bmb.Model(formula, prepared, family=family, priors=own, extra_namespace={"columns": columns})
+    try:
+        model = bmb.Model(formula, prepared, family=family, priors=own, extra_namespace={"columns": columns})
+    except (ParseError, ScanError, LookupError, NameError, AttributeError, TypeError, ValueError) as error:
+        if own is not None:  # no formula of the user's
+            raise
+        got = f"{formula!r}: {type(error).__name__}: {error}"
+        raise DataError("a formula that Bambi can read", got, "Check brackets, operators and functions.") from error
     matrix = next((name for name in _term_names(model) if name.startswith("columns(")), None)
     if matrix is not None:
         model.set_alias({matrix: COEFFICIENT})
