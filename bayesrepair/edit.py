@@ -262,6 +262,8 @@ def _status_of_exact(posterior: Posterior, info: Info) -> Status:
             f"{info.rung}: r-hat up to {sampling.rhat_max:.3f}, {sampling.divergences} divergences",
             "Refit with more tuning or a higher target_accept.",
         )
+    if np.isnan(sampling.rhat_max):
+        return Status("checked", f"{info.rung}: drawn afresh, but r-hat is not known", "Refit with several chains.")
     return Status("ok", f"{info.rung}: drawn afresh, r-hat at most {sampling.rhat_max:.3f}")
 
 

@@ -136,9 +136,24 @@ def find_failures(
     outcome = fit.model.outcome
     if outcome.name not in rows.values:
         raise DataError(f"the outcome {outcome.name!r} in the held-out rows", f"only {', '.join(rows.values)}")
+    _refuse_missing(rows, outcome.name)
     judged = _judge(fit, rows, np.random.default_rng(random_seed))
     name, failed = _failed(judged, outcome.kind, rule, level)
     return Failures(rows, judged.assign(failed=failed), name)
+
+
+def _refuse_missing(rows: Rows, name: str) -> None:
+    given = np.asarray(rows.values[name])
+    if given.dtype.kind != "f":
+        return
+    missing = np.flatnonzero(np.isnan(given).reshape(len(given), -1).any(axis=1))
+    if len(missing):
+        some = ", ".join(repr(i) for i in rows.row[missing[:3]].tolist())
+        raise DataError(
+            f"the outcome {name!r} of every held-out row",
+            f"{len(missing)} rows without it, such as {some}",
+            "Drop those rows: nothing says whether the fit gets them wrong.",
+        )
 
 
 def _judge(fit: Fit, rows: Rows, rng: np.random.Generator) -> pd.DataFrame:

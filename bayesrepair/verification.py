@@ -21,6 +21,7 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
 
 PREDICTED_ROWS = 500
+ROUNDING = 1e-12  # relative
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +87,28 @@ def _scale(reference: np.ndarray) -> np.ndarray:
     return np.maximum(reference, 1e-12)
 
 
+def _spread(variance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Standard deviations; what rounding leaves of a constant is none."""
+    sd = np.sqrt(variance)
+    return np.where(sd > ROUNDING * (1 + np.abs(mean)), sd, 0.0)
+
+
+def _shift(a: np.ndarray, b: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """``|a − b| / sd``; a difference within rounding is none."""
+    difference = np.abs(a - b)
+    return np.where(difference > ROUNDING * (1 + np.abs(b)), difference, 0.0) / _scale(sd)
+
+
 Distance = Callable[[_Summary, _Summary], float]
 
 # Name → distance of a summary to a reference, and the limit below which more refit noise does not matter.
 DISTANCES: dict[str, tuple[Distance, float]] = {
     "prediction mean, average |Δ|/sd": (
-        lambda a, b: float(np.mean(np.abs(a.mean - b.mean) / _scale(b.sd))),
+        lambda a, b: float(np.mean(_shift(a.mean, b.mean, b.sd))),
         0.05,
     ),
     "prediction mean, largest |Δ|/sd": (
-        lambda a, b: float(np.max(np.abs(a.mean - b.mean) / _scale(b.sd))),
+        lambda a, b: float(np.max(_shift(a.mean, b.mean, b.sd))),
         0.2,
     ),
     "prediction sd, average |log ratio|": (
@@ -103,7 +116,7 @@ DISTANCES: dict[str, tuple[Distance, float]] = {
         0.1,
     ),
     "parameter mean, average |Δ|/sd": (
-        lambda a, b: float(np.mean(np.abs(a.theta_mean - b.theta_mean) / _scale(b.theta_sd))),
+        lambda a, b: float(np.mean(_shift(a.theta_mean, b.theta_mean, b.theta_sd))),
         0.05,
     ),
     "parameter sd, average |log ratio|": (
@@ -174,8 +187,8 @@ def _some_rows(rows: Rows, rng: np.random.Generator) -> Rows:
 def _summary(fit: Fit, draws: Draws, rows: Rows) -> _Summary:
     mean, sd = mean_and_sd(Fit(fit.model, fit.rows, draws), rows)
     theta_mean = draws.weights @ draws.theta
-    theta_sd = np.sqrt(draws.weights @ np.square(draws.theta - theta_mean))
-    return _Summary(mean, sd, theta_mean, theta_sd)
+    theta_sd = _spread(draws.weights @ np.square(draws.theta - theta_mean), theta_mean)
+    return _Summary(mean, _spread(np.square(sd), mean), theta_mean, theta_sd)
 
 
 def _distances(edited: _Summary, refits: list[_Summary]) -> pd.DataFrame:
