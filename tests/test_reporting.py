@@ -371,6 +371,18 @@ def test_group_and_choice_plots_state_the_finding(causes, failures):
     assert title.startswith("Removing 4 rows is chosen" if choice.k else "Removing no row is chosen")
 
 
+def test_verification_plot_marks_what_fails(repaired):
+    checked = br.verify(repaired, random_seed=1)
+    axes = checked.plot()
+    assert axes.get_title(loc="left").replace("\n", " ") == f"A{checked.verdict[1:]}"
+    assert [t.get_text() for t in axes.get_yticklabels()] == list(checked.frame().index)
+    assert not [line for line in axes.lines if line.get_marker() == "X"]
+    frame = checked.frame()
+    frame.loc[frame.index[0], ["distance", "ratio", "high"]] *= 1e6
+    failed = replace(checked, distances=frame, passed=False).plot()
+    assert len([line for line in failed.lines if line.get_marker() == "X"]) == 1
+
+
 def test_edit_plot_shows_both_sides_of_each_parameter(repaired):
     plots = repaired.plot()
     assert sorted(plots.viz["dist"]["model"].to_numpy().tolist()) == ["after", "before"]
@@ -389,18 +401,32 @@ def test_weighted_draws_are_called_what_they_are_worth(fit, tmp_path):
 
 def test_csv_defuses_formulas_in_text_and_leaves_numbers(tmp_path):
     frame = pd.DataFrame(
-        {"score": [-1.5, 2.0], "given": ["=1+1", "fine"], "+note": ["@SUM(A1)", "-x"], "odd": ["\tx", "a=b"]},
-        index=pd.Index(["=cmd|' /C calc'!A0", "r2"], name="row"),
+        {"score": [-1.5, 2.0], "given": ["=1+1", "fine"], "+note": ["@SUM(A1)", "-x"], "odd": ["\tx", "\n=b"]},
+        index=pd.Index(["=cmd|' /C calc'!A0", "r2"], name="@id"),
     )
     path = write_csv(frame, tmp_path / "causes.csv")
     with path.open(newline="", encoding="utf-8") as handle:
         lines = list(csv.reader(handle))
     assert lines == [
-        ["row", "score", "given", "'+note", "odd"],
+        ["'@id", "score", "given", "'+note", "odd"],
         ["'=cmd|' /C calc'!A0", "-1.5", "'=1+1", "'@SUM(A1)", "'\tx"],
-        ["r2", "2.0", "fine", "'-x", "a=b"],
+        ["r2", "2.0", "fine", "'-x", "'\n=b"],
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["causes.csv"]
+
+
+class Slashed(Logistic):
+    """Logistic regression with a coefficient of a column whose name has a slash."""
+
+    dims = {"beta": ("column",)}  # noqa: RUF012
+    coords = {"column": np.array(["miles/gallon", "b", "c"], dtype=object)}  # noqa: RUF012
+
+
+def test_a_slash_in_a_column_name_is_no_path(repaired, causes, tmp_path):
+    model = Slashed(3, 2.0)
+    edited = replace(repaired, before=replace(repaired.before, model=model), after=replace(repaired.after, model=model))
+    section = _soup(report(edited, tmp_path / "r.html", causes=causes)).find(id="posterior")
+    assert "beta[miles\u2215gallon]" in section.text
 
 
 def test_causes_csv_has_the_columns_of_the_frame(causes, tmp_path):

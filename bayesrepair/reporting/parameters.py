@@ -30,6 +30,9 @@ def with_draws(fit: Fit) -> Fit:
 def scalar_draws(fit: Fit, *, var_names: Sequence[str] | None = None) -> tuple[xr.Dataset, list[str]]:
     """One variable a scalar parameter, and the names of variables too large to show.
 
+    A tree has no place for a name with a slash, such as a coefficient of ``miles/gallon``: its slash is written as a
+    division slash (U+2215), which looks the same.
+
     Parameters
     ----------
     fit : Fit
@@ -58,10 +61,8 @@ def scalar_draws(fit: Fit, *, var_names: Sequence[str] | None = None) -> tuple[x
 
 
 def _element(name: str, variable: xr.DataArray, index: tuple[int, ...]) -> str:
-    if not index:
-        return name
     parts = [str(variable[dim].values[i]) for dim, i in zip(variable.dims[2:], index, strict=True)]
-    return f"{name}[{', '.join(parts)}]"
+    return (f"{name}[{', '.join(parts)}]" if parts else name).replace("/", "\u2215")
 
 
 def changes(before: xr.Dataset, after: xr.Dataset) -> pd.DataFrame:

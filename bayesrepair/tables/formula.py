@@ -28,7 +28,8 @@ def used_columns(frame: pd.DataFrame, target: str, *, formula: str | None, aside
     Raises
     ------
     DataError
-        If the formula names something that is neither a column nor a function.
+        If the formula names something that is neither a column nor a function, or a column that a model cannot hold
+        under its name.
 
     Examples
     --------
@@ -48,6 +49,7 @@ def used_columns(frame: pd.DataFrame, target: str, *, formula: str | None, aside
             near = difflib.get_close_matches(name, map(str, frame.columns), n=1)
             remedy = f"Did you mean {near[0]!r}?" if near else "Check the formula."
             raise DataError("columns of the table in the formula", repr(name), remedy)
+        _refuse_unfit(name)
     return [str(name) for name in frame.columns if name in named and name != target]
 
 
@@ -66,8 +68,8 @@ def completed(formula: str, target: str, group: str | None) -> str:
     '`y` ~ x + (1|`site`)'
     """
     for name in (target, group):
-        if name is not None and "`" in name:
-            raise DataError("column names without backticks beside a formula", repr(name), "Rename the column.")
+        if name is not None:
+            _refuse_unfit(name)
     left, tilde, right = formula.partition("~")
     if tilde and left.strip(" `") != target:
         raise DataError(
@@ -77,3 +79,9 @@ def completed(formula: str, target: str, group: str | None) -> str:
     if not text:
         raise DataError(f"a formula such as '{target} ~ x + z'", repr(formula))
     return f"`{target}` ~ {text}" + (f" + (1|`{group}`)" if group is not None else "")
+
+
+def _refuse_unfit(name: str) -> None:
+    """A backtick ends the quotes around a name; PyMC's variables have no slash in theirs."""
+    if "`" in name or "/" in name:
+        raise DataError("column names without backticks and slashes beside a formula", repr(name), "Rename the column.")
