@@ -121,6 +121,40 @@ class Fit:
         """Net weight of each training row: one plus its powers, shape (N,)."""
         return self.net()[1][: len(self.rows)]
 
+    def current(self) -> tuple[Rows, np.ndarray]:
+        """Training rows as they stand now, a relabelled one with the outcome it has now, and their net weights.
+
+        Returns
+        -------
+        rows : Rows
+            The training rows in their order, under their own ids.
+        weight : array, shape (N,)
+        """
+        weight = self.row_weights.copy()
+        if (weight > 0).all():
+            return self.rows, weight
+        outcome = self.model.outcome.name
+        given = np.array(self.rows.values[outcome])
+        features = Rows({k: v for k, v in self.rows.values.items() if k != outcome}, self.rows.row)
+        for factor in self.edits:
+            rows, at = factor.rows, self.rows.index.get_indexer(factor.rows.index)
+            gone = np.flatnonzero((at >= 0) & (weight[at] == 0))
+            for i in gone[features.same_content(at[gone], rows, gone)]:
+                single = rows.at(np.array([i]))
+                net = self._weight_of(single)
+                if net > 0:
+                    given[at[i]], weight[at[i]] = single.values[outcome][0], net
+        return self.rows.replace(**{outcome: given}), weight
+
+    def _weight_of(self, single: Rows) -> float:
+        """Net weight of one record, by its id and content."""
+        weight, zero = 0.0, np.array([0])
+        for factor in self.edits:
+            at = factor.rows.index.get_indexer(single.index)
+            if at[0] >= 0 and factor.rows.same_content(at, single, zero)[0]:
+                weight += float(factor.powers[at[0]])
+        return 0.0 if abs(weight) < _ROUNDING else weight
+
     def net(self, *factors: Factor) -> tuple[Rows, np.ndarray]:
         """All rows that ever took part, and their net weights after further ``factors``.
 

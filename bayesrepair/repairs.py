@@ -76,7 +76,7 @@ def _refuse_ids(fit: Fit, ids: pd.Index) -> None:
     if not ids.is_unique:
         raise DataError("each row once", f"{ids[ids.duplicated()][0]!r} more than once")
     fit.rows.positions(ids)
-    if len(ids) >= int((fit.row_weights > 0).sum()):
+    if len(ids) >= int((fit.current()[1] > 0).sum()):
         raise DataError(
             f"fewer than all {len(fit.rows)} training rows",
             f"{len(ids)}",
@@ -95,15 +95,18 @@ def _reweighting(fit: Fit, ids: pd.Index, weight: float | Mapping[Any, float]) -
         wanted = np.full(len(ids), float(weight))
     if not (np.isfinite(wanted).all() and (wanted >= 0).all()):
         raise DataError("finite weights of at least 0", f"{wanted.min():g}", "Weight 0 deletes a row.")
-    positions = fit.rows.positions(ids)
-    return Factor(fit.rows.at(positions), wanted - fit.row_weights[positions])
+    current, held = fit.current()
+    positions = current.positions(ids)
+    return Factor(current.at(positions), wanted - held[positions])
 
 
 def _relabelling(fit: Fit, ids: pd.Index, relabel: Mapping[Any, Any]) -> tuple[Factor, Factor]:
     """Delete the rows as they are, insert them with the other outcome."""
     if set(relabel) != set(ids):
         raise DataError("a new outcome for each row, and no other", f"{len(relabel)} outcomes for {len(ids)} rows")
-    old = fit.rows.take(ids)
+    current, held = fit.current()
+    positions = current.positions(ids)
+    old, weight = current.at(positions), held[positions]
     outcome = fit.model.outcome
     given = np.asarray(old.values[outcome.name])
     if outcome.kind == "class":
@@ -115,6 +118,5 @@ def _relabelling(fit: Fit, ids: pd.Index, relabel: Mapping[Any, Any]) -> tuple[F
         new = np.array([code[relabel[i]] for i in ids])
     else:
         new = np.array([relabel[i] for i in ids], dtype=float)
-    weight = fit.row_weights[fit.rows.positions(ids)]
     changed = old.replace(**{outcome.name: new.astype(given.dtype)})
     return Factor(old, -weight), Factor(Rows(changed.values, old.row), weight)
