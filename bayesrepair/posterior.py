@@ -81,6 +81,11 @@ class Draws:
     def __len__(self) -> int:
         return len(self.theta)
 
+    def __repr__(self) -> str:
+        weighted = ", weighted" if (self.log_weights != self.log_weights[0]).any() else ""
+        chains = len(np.unique(self.chain))
+        return f"Draws({len(self)} draws, chains: {chains}{weighted}, parameters: {self.theta.shape[1]})"
+
     @cached_property
     def _smoothed(self) -> tuple[np.ndarray, float]:
         return smooth(self.log_weights, r_eff=self.r_eff)

@@ -59,6 +59,10 @@ class Rows:
                 "Reset the index, or name a column of unique ids.",
             )
 
+    def __repr__(self) -> str:
+        some = f" ({_some(self.row)}{', …' if len(self) > 3 else ''})" if len(self) else ""
+        return f"Rows({len(self)} rows{some} of {', '.join(self.values)})"
+
     def __reduce__(self) -> tuple[type[Rows], tuple[dict[str, np.ndarray], np.ndarray]]:
         return type(self), (dict(self.values), self.row)
 

@@ -136,3 +136,11 @@ def test_rows_never_write_or_expose_a_writeable_input():
         rows.values["y"][0] = 1.0
     y[0] = 5.0  # the user's own array stays theirs
     assert y.flags.writeable
+
+
+def test_fits_print_in_few_words():
+    base = fit(n=500)
+    draws = br.Fit(ORACLE, base.rows, base.posterior.draws(400, np.random.default_rng(0)))
+    assert repr(draws.rows) == "Rows(500 rows ('r0', 'r1', 'r2', …) of y)"
+    assert repr(draws.posterior) == "Draws(400 draws, chains: 1, parameters: 1)"
+    assert len(repr(draws)) < 400
