@@ -94,6 +94,10 @@ class Fit:
                 "Set the table's index to the ids of the rows.",
             )
 
+    def __repr__(self) -> str:
+        edits = f", edits: {len(self.edits)}" if self.edits else ""
+        return f"Fit({len(self.rows)} rows, {self.model!r}, {self.posterior!r}{edits})"
+
     @property
     def sampled(self) -> Fit:
         """The fit whose posterior was drawn directly."""
