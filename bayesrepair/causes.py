@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -141,8 +142,10 @@ class Causes:
         ``log p(F|D∖C) − log p(F|D) = log E_{D+F}[1/p(C|θ)] − log E_D[1/p(C|θ)]``; positive: deleting C helps the
         failures. Row scores add up to it only to first order.
         """
-        ids = rows.index if isinstance(rows, pd.DataFrame) else rows
-        return set_score(self.fit, self.rows.take(ids), self.failures, self.after)
+        ids = rows.index if isinstance(rows, pd.DataFrame) else list(rows)
+        current, weight = self.fit.current()
+        at = current.positions(ids)
+        return set_score(self.fit, current.at(at), self.failures, self.after, weight=weight[at])
 
     def _labels(self, column: str | pd.Series) -> pd.Series:
         if isinstance(column, pd.Series):
@@ -179,7 +182,7 @@ class Causes:
 
     def _repr_html_(self) -> str:
         body = self.scores.head(10).to_html(escape=True, float_format="{:.4g}".format)
-        return f"<p>{self._head()}</p>{body}"
+        return f"<p>{html.escape(self._head())}</p>{body}"
 
 
 def find_causes(
@@ -234,7 +237,8 @@ def find_causes(
     rows = _scoring_rows(fit, failures, against)
     _refuse_failures(fit, rows)
     rng = np.random.default_rng(random_seed)
-    train = fit.rows.at(np.flatnonzero(fit.row_weights > 0))
+    current, weight = fit.current()
+    train = current.at(np.flatnonzero(weight > 0))
     group = np.arange(len(rows)) % FAILURE_GROUPS
     score, after, info = _block_score(fit, rows, group, method, rng)
     scored, surprise = _stream(fit, train, score, block, progressbar)

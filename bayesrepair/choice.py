@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,15 @@ class Choice:
     def frame(self) -> pd.DataFrame:
         """The curve."""
         return self.curve.copy()
+
+    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """The gain for each size (up, positive: held-out rows gain), and the size chosen; returns the axes."""
+        from bayesrepair.reporting.plots import plot_choice
+
+        return plot_choice(self, ax=ax, figsize=figsize)
+
+    def _repr_html_(self) -> str:
+        return f"<p>remove {self.k} rows</p>{self.curve.to_html(escape=True, float_format='{:.4g}'.format)}"
 
     def __repr__(self) -> str:
         return f"remove {self.k} rows\n{self.curve.to_string(float_format='{:.4g}'.format)}"
@@ -132,7 +142,7 @@ def cross_fitted_top(
         raise DataError("2 folds or more, each of a failure and 2 held-out rows", got, "Hold out more rows.")
     rng = np.random.default_rng(random_seed)
     judging = failures.split(folds, random_seed=rng)
-    wanted = _sizes(sizes, int((fit.row_weights > 0).sum()))
+    wanted = _sizes(sizes, int((fit.current()[1] > 0).sum()))
     parts, worst = [], dict.fromkeys([0, *wanted], "ok")
     with row_progress("Choosing how many to remove", folds * len(wanted), shown=progressbar) as progress:
         for fold in judging:
@@ -165,8 +175,10 @@ def _gains(
         raise DataError("at least 2 selection rows", f"{len(rows)}", "Hold out more rows.")
     nothing = log_score(causes.fit, rows)
     gains, statuses = {0: np.zeros(len(rows))}, {0: "ok"}
+    current, weight = causes.fit.current()
     for k in sizes:
-        factor = Factor(causes.fit.rows.take(causes.top(k).index), -1.0)
+        at = current.positions(causes.top(k).index)
+        factor = Factor(current.at(at), -weight[at])
         edited = edit(causes.fit, factor, method=method, random_seed=rng)
         gains[k], statuses[k] = log_score(edited.after, rows) - nothing, edited.status.level
         progress(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +43,15 @@ class GroupCauses:
 
         return plot_groups(self, ax=ax, figsize=figsize)
 
+    def _head(self) -> str:
+        return f"cause scores by {self.column}; a positive sum works against the failures (sums favour big groups)"
+
     def __repr__(self) -> str:
-        head = f"cause scores by {self.column}; a positive sum works against the failures (sums favour big groups)"
-        return f"{head}\n{self.groups.to_string(float_format='{:.4g}'.format)}"
+        return f"{self._head()}\n{self.groups.to_string(float_format='{:.4g}'.format)}"
 
     def _repr_html_(self) -> str:
         body = self.groups.to_html(escape=True, float_format="{:.4g}".format)
-        return f"<p>Cause scores by group; a positive sum works against the failures.</p>{body}"
+        return f"<p>{html.escape(self._head())}</p>{body}"
 
 
 def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
@@ -70,10 +73,12 @@ def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
     low, high = np.quantile(replicates, [0.05, 0.95], axis=0)
     first = np.bincount(replicates.argmax(axis=1), minlength=len(names)) / REPLICATES
     size = np.bincount(codes, minlength=len(names))
-    joint = [
-        set_score(causes.fit, causes.rows.at(np.flatnonzero(codes == g)), causes.failures, causes.after)
-        for g in range(len(names))
-    ]
+    weight = causes.fit.current()[1]
+    held = weight[weight > 0]  # in the order of the scored rows
+    joint = []
+    for g in range(len(names)):
+        at = np.flatnonzero(codes == g)
+        joint.append(set_score(causes.fit, causes.rows.at(at), causes.failures, causes.after, weight=held[at]))
     frame = pd.DataFrame(
         {
             "sum": summed.score,

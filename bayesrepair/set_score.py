@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
+import pandas as pd
 
 from bayesrepair.fit import Fit
 from bayesrepair.numerics.blocks import row_blocks
@@ -36,8 +37,18 @@ class SetScore:
     size: int
     reliable: bool
 
+    def frame(self) -> pd.DataFrame:
+        """One line: ``score`` (positive: deleting C helps the failures), ``mcse``, ``khat``, ``size``, ``reliable``."""
+        return pd.DataFrame([asdict(self)], columns=[field.name for field in fields(self)])
 
-def set_score(fit: Fit, rows: Rows, failures: Rows, after: Draws) -> SetScore:
+    def __repr__(self) -> str:
+        return self.frame().to_string(index=False, float_format="{:.4g}".format)
+
+    def _repr_html_(self) -> str:
+        return self.frame().to_html(index=False, escape=True, float_format="{:.4g}".format)
+
+
+def set_score(fit: Fit, rows: Rows, failures: Rows, after: Draws, *, weight: np.ndarray | None = None) -> SetScore:
     """``log E_{D+F}[1/p(C|θ)] − log E_D[1/p(C|θ)]`` (Tanno et al. 2022, eq. 4, arXiv:2207.04806).
 
     Parameters
@@ -50,24 +61,27 @@ def set_score(fit: Fit, rows: Rows, failures: Rows, after: Draws) -> SetScore:
         F.
     after : Draws
         Given D and F.
+    weight : array, shape (C,), optional
+        What deleting takes away: the weight that each row has in the fit; 1 by default.
 
     Returns
     -------
     SetScore
     """
     before = fit.draws
-    low, low_mcse, low_khat = _log_mean_reciprocal(fit, before, rows)
-    high, high_mcse, high_khat = _log_mean_reciprocal(fit, after, rows)
+    held = np.ones(len(rows)) if weight is None else weight
+    low, low_mcse, low_khat = _log_mean_reciprocal(fit, before, rows, held)
+    high, high_mcse, high_khat = _log_mean_reciprocal(fit, after, rows, held)
     khat = max(low_khat, high_khat)
     mcse = float(np.hypot(low_mcse, high_mcse))
     return SetScore(high - low, mcse, khat, len(rows), bool(khat <= khat_threshold(len(before))))
 
 
-def _log_mean_reciprocal(fit: Fit, draws: Draws, rows: Rows) -> tuple[float, float, float]:
+def _log_mean_reciprocal(fit: Fit, draws: Draws, rows: Rows, held: np.ndarray) -> tuple[float, float, float]:
     """``log E[1/p(C|θ)]``, its error (delta method over batches), and k̂ of the weights it leans on."""
     total = np.zeros(len(draws))
-    for _, block in row_blocks(rows, len(draws)):
-        total += fit.model.log_lik(draws.theta, block).sum(axis=1)
+    for where, block in row_blocks(rows, len(draws)):
+        total += fit.model.log_lik(draws.theta, block) @ held[where]
     base, _ = smooth(draws.log_weights, r_eff=draws.r_eff)
     joint, khat = smooth(draws.log_weights - total, r_eff=draws.r_eff)
     # Smoothed joint weights w' ∝ w/p with Σ w' = 1: E[1/p] = Σ w/p, computed from the unsmoothed body and the
