@@ -26,6 +26,7 @@ from bayesrepair.scores.insertion import InsertionScore
 from bayesrepair.set_score import SetScore, set_score
 from bayesrepair.status import DataError, MethodError
 
+FEW_FAILURES = 30  # with 30 a 90 % rank interval covered the rank against the population of failures in 77 of 100
 FAILURE_GROUPS = 24  # beyond it, failures share a place in the bootstrap
 
 Against = Literal["failures", "held_out"]
@@ -174,8 +175,13 @@ class Causes:
         whom = "failures" if self.against == "failures" else "held-out rows, failures and handled ones"
         return (
             f"{len(self)} training rows ranked by cause score ({self.method}) against {len(self.failures)} {whom}; "
-            "a positive score works against them"
+            f"a positive score works against them{self._caveat}"
         )
+
+    @property
+    def _caveat(self) -> str:
+        few = len(self.failures) < FEW_FAILURES
+        return "; with so few failures prob_top and the rank intervals are too sure of themselves" if few else ""
 
     def __repr__(self) -> str:
         return f"{self._head()}\n{self.scores.head(10).to_string(float_format='{:.4g}'.format)}"
@@ -225,7 +231,9 @@ def find_causes(
     -------
     Causes
         ``mcse`` is the Monte Carlo error alone; ``prob_top`` and the 90 % rank intervals also cover which failures
-        happened to be seen (Bayesian bootstrap over F). ``surprise`` is minus the PSIS-LOO log score.
+        happened to be seen (Bayesian bootstrap over F; with fewer than about 100 failures it is too sure of itself: the
+        intervals covered in 91 % with 120 failures, 77 % with 30, 62 % with 5). ``surprise`` is minus the PSIS-LOO log
+        score.
 
     Raises
     ------
@@ -300,8 +308,22 @@ def _block_score(
 
 
 def failure_log_lik(fit: Fit, theta: np.ndarray, rows: Rows) -> np.ndarray:
-    """Log-likelihood of each failure at each draw, shape (S, F); failures are few."""
-    return np.concatenate([fit.model.log_lik(theta, part) for _, part in row_blocks(rows, len(theta))], axis=1)
+    """Log-likelihood of each failure at each draw, shape (S, F); failures are few.
+
+    Raises
+    ------
+    DataError
+        If a failure is impossible under some draw, so that no score against it is finite.
+    """
+    log_lik = np.concatenate([fit.model.log_lik(theta, part) for _, part in row_blocks(rows, len(theta))], axis=1)
+    impossible = ~np.isfinite(log_lik).all(axis=0)
+    if impossible.any():
+        raise DataError(
+            "failures that the model holds possible",
+            f"{int(impossible.sum())} of probability zero (or nan), such as row {rows.row[impossible][0]!r}",
+            "An outcome outside the support of its distribution? Leave those rows out.",
+        )
+    return log_lik
 
 
 def _stream(

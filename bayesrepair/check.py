@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from arviz_stats.base import array_stats
-from scipy.special import logit
 
 from bayesrepair.fit import Change
 from bayesrepair.model import Differentiable
@@ -19,6 +18,7 @@ from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.discrepancy import move_figures, stein_figures
 from bayesrepair.numerics.efficiency import by_chain
 from bayesrepair.posterior import Draws
+from bayesrepair.predictive import unbounded
 from bayesrepair.target import Target
 
 LEVEL = 0.015  # of all the tests together; measured, with the estimated errors, it makes under 5 % false alarms
@@ -27,11 +27,11 @@ LARGEST_SPREAD = 0.15  # mean |log sd ratio| of the predictions
 HARMLESS_SHIFT = 0.05  # of a single mean, posterior sds: below it a difference is never held against a result
 HARMLESS_SCALE = 0.1  # of a single variance, relative
 HARMLESS_DIRECTION = 0.1  # along the worst direction of the parameter space, posterior sds
+LARGEST_SHARE_DIVERGENT = 0.001
 LARGEST_RHAT = 1.05
 SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
 PREDICTED_ROWS = 200
-TINY = 1e-12  # probabilities and rates are kept this far from the end of their range
 
 
 @dataclass(frozen=True)
@@ -194,26 +194,20 @@ class _Predictions:
         return cls(change, np.sort(np.concatenate([some, rest])))
 
     def __call__(self, theta: np.ndarray) -> np.ndarray:
-        """Predictions on an unbounded scale, (S, P) → (S, H): means, their logarithms (counts), or logits of classes.
-
-        There they are nearer to Gaussian, and a probability close to 0 or 1 has an error worth measuring.
-        """
+        """Predictions on an unbounded scale, (S, P) → (S, H)."""
         rows, model = self.change.rows.at(self.at), self.change.model
-        classes = model.outcome.classes or ()
-        size = block_size(max(1, len(classes) * len(rows)))
+        size = block_size(max(1, len(model.outcome.classes or ()) * len(rows)))
         parts = [model.predict(theta[a : a + size], rows) for a in range(0, len(theta), size)]
-        values = np.concatenate(parts)
-        if model.outcome.kind == "class":
-            values = logit(np.clip(values[:, :, : 1 if len(classes) == 2 else None], TINY, 1 - TINY))
-        elif model.outcome.kind == "count":
-            values = np.log(np.maximum(values, TINY))
-        return values.reshape(len(theta), -1)
+        return unbounded(np.concatenate(parts), model.outcome).reshape(len(theta), -1)
 
 
 def _doubts(change: Change) -> str:
-    """What moves and gradients cannot see, the weight of modes, where the chains that were edited disagree."""
+    """What moves and gradients cannot see: regions that the edited chains missed, and the weight of modes."""
     draws = change.posterior
     assert isinstance(draws, Draws)  # only draws are checked
+    divergences = draws.sampling.divergences if draws.sampling is not None else 0
+    if divergences > LARGEST_SHARE_DIVERGENT * len(draws):
+        return f"{divergences} of the {len(draws)} draws that were edited diverged, and what they missed stays missed"
     split = by_chain(draws.theta, draws.chain)
     if len(split) == 1:  # one chain is compared with itself: its first half with its second
         half = split.shape[1] // 2

@@ -33,7 +33,7 @@ def weighted_tree(fit: Fit) -> xr.DataTree:
     posterior = _dataset(fit, draws.theta, draws.chain)
     dims = ("chain", "draw")
     shape = tuple(posterior.sizes[d] for d in dims)
-    posterior["log_weight"] = (dims, draws.log_weights.reshape(shape))
+    posterior["log_weight"] = (dims, draws.log_weights[np.argsort(draws.chain, kind="stable")].reshape(shape))
     posterior["pareto_k"] = float(draws.khat)
     return xr.DataTree.from_dict({"posterior": posterior})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
@@ -18,7 +19,7 @@ from bayesrepair.fit import Change, Factor, Fit
 from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.posterior import Draws, Gaussian, Point, Posterior
 from bayesrepair.predictive import predict
-from bayesrepair.status import EditError, MethodError, Status
+from bayesrepair.status import EditError, MethodError, PriorWarning, Status
 
 SMALLEST_ESS = 200.0  # below this, an expectation is off by more than .07 posterior sd for Monte Carlo reasons alone
 LARGEST_RHAT = 1.05
@@ -225,6 +226,8 @@ def edit(
     if not len(change.factor.rows):
         return _identity(fit, factors)
     refuse_inapplicable(editor, change)
+    _refuse_impossible(change)
+    _warn_of_improper_prior(change)
     rng = np.random.default_rng(random_seed)
     started = time.perf_counter()
     posterior, info = editor(change, rng)
@@ -325,6 +328,35 @@ def refuse_inapplicable(editor: Editor, change: Change) -> None:
     for direction, used in (("insert", (power > 0).any()), ("delete", (power < 0).any())):
         if used and direction not in editor.directions:
             raise MethodError(f"an editor that can {direction}", name, "Choose another method.")
+
+
+def _refuse_impossible(change: Change) -> None:
+    """Rows to insert must be possible under some draws."""
+    if not isinstance(change.posterior, Draws):
+        return
+    inserted = np.flatnonzero((change.after > change.before) & (change.before == 0))
+    some = change.posterior.theta[:: max(1, len(change.posterior) // 20)]
+    for start in range(0, len(inserted), 1000):
+        at = inserted[start : start + 1000]
+        log_lik = change.model.log_lik(some, change.rows.at(at))
+        impossible = ~np.isfinite(log_lik).any(axis=0)
+        if impossible.any():
+            raise EditError(
+                "rows to insert that the model holds possible",
+                f"{int(impossible.sum())} of probability zero (or nan) at every draw looked at",
+                "An observed value outside the support of its distribution, or a missing value?",
+            )
+
+
+def _warn_of_improper_prior(change: Change) -> None:
+    improper = getattr(change.model, "improper", ())
+    if improper and (change.after < change.before).any():
+        warnings.warn(
+            f"The prior of {', '.join(map(repr, improper))} is improper: with too few rows left there is no posterior. "
+            "Give it a proper prior, however wide.",
+            PriorWarning,
+            stacklevel=3,
+        )
 
 
 def _refuse_nonfinite(posterior: Posterior, rung: str) -> None:

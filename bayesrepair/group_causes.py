@@ -28,10 +28,13 @@ class GroupCauses:
         over draws *and* over which failures were seen), ``mean`` a row, ``rows``, ``prob_first``, ``joint`` (exact
         score of deleting the group), ``joint_khat``.
     column : str
+    against : str
+        What a positive sum works against: ``failures`` or ``held_out`` rows.
     """
 
     groups: pd.DataFrame
     column: str
+    against: str
 
     def frame(self) -> pd.DataFrame:
         """One line a group, most harmful first."""
@@ -44,7 +47,8 @@ class GroupCauses:
         return plot_groups(self, ax=ax, figsize=figsize)
 
     def _head(self) -> str:
-        return f"cause scores by {self.column}; a positive sum works against the failures (sums favour big groups)"
+        whom = self.against.replace("held_out", "held-out rows")
+        return f"cause scores by {self.column}; a positive sum works against the {whom} (sums favour big groups)"
 
     def __repr__(self) -> str:
         return f"{self._head()}\n{self.groups.to_string(float_format='{:.4g}'.format)}"
@@ -94,4 +98,4 @@ def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
         index=pd.Index(names, name=labels.name or "group"),
     )
     order = np.argsort(-summed.score, kind="stable")
-    return GroupCauses(frame.iloc[order], str(labels.name or "group"))
+    return GroupCauses(frame.iloc[order], str(labels.name or "group"), causes.against)

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
+from scipy.special import logit, logsumexp
 
 from bayesrepair.fit import Fit
+from bayesrepair.model import Outcome
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
+
+TINY = 1e-12  # the smallest probability or mean that has a logarithm of its own
 
 
 def mean_prediction(fit: Fit, rows: Rows) -> np.ndarray:
@@ -34,6 +37,18 @@ def mean_and_sd(fit: Fit, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         means.append(mean)
         sds.append(np.sqrt(np.einsum("s,snk->nk", draws.weights, np.square(values - mean))))
     return np.concatenate(means), np.concatenate(sds)
+
+
+def unbounded(values: np.ndarray, outcome: Outcome) -> np.ndarray:
+    """Predictions on an unbounded scale, (S, N, K) → (S, N, K'): means, their logarithms (counts), logits of classes.
+
+    There they are nearer to Gaussian, and a probability close to 0 or 1 has an error worth measuring. Of two
+    classes one is enough.
+    """
+    if outcome.kind == "class":
+        kept = values[:, :, : 1 if values.shape[2] == 2 else None]
+        return logit(np.clip(kept, TINY, 1 - TINY))
+    return np.log(np.maximum(values, TINY)) if outcome.kind == "count" else values
 
 
 def log_score(fit: Fit, rows: Rows) -> np.ndarray:

@@ -3,8 +3,8 @@
 Median imputation of the implausible zeros, 80/20 split, half of the training labels corrupted in two readings:
 ``flipped`` (half of the labels are wrong; together the labels then say nothing) and ``redrawn`` (half are drawn
 anew, about a quarter are wrong). The failures come from one half of the test rows; accuracy and F1 are measured on the
-other half, which nothing else touches. The REPORT's recipes use the failures; ours ranks by harm to all rows of that half
-(failures and rows handled right, which were judged in the same breath) and chooses how many to remove by five-fold
+other half, which nothing else touches. The REPORT's recipes use the failures; ours ranks by harm to all rows of that
+half (failures and rows handled right, which were judged in the same breath) and chooses how many to remove by five-fold
 cross-fitting on them, K = 0 allowed. Every row of the table is the mean over seeds; ``gain`` is the paired
 difference in accuracy to the REPORT's recipe (r̃ > 0, retrain) with its 95 % interval.
 """

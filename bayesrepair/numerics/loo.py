@@ -6,7 +6,7 @@ import numpy as np
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
-from bayesrepair.numerics.psis import flat_tail
+from bayesrepair.numerics.psis import FEWEST_DRAWS, flat_tail
 
 
 def loo_log_score(log_lik: np.ndarray, log_weight: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +31,9 @@ def loo_log_score(log_lik: np.ndarray, log_weight: np.ndarray, *, r_eff: float =
         return np.zeros(ratio.shape[1]), np.zeros(ratio.shape[1])
     flat = np.array([flat_tail(column, r_eff=r_eff) for column in ratio.T])
     log_w, khat = ratio - ratio.max(axis=0), np.full(ratio.shape[1], -np.inf)
-    if (~flat).any():
+    if len(log_lik) < FEWEST_DRAWS:
+        khat[~flat] = np.inf
+    elif (~flat).any():
         shifted = np.ascontiguousarray((ratio - ratio.max(axis=0))[:, ~flat].T)
         smoothed, k = array_stats.psislw(-shifted, r_eff=r_eff, axis=-1)
         log_w[:, ~flat], khat[~flat] = smoothed.T, np.where(np.isfinite(k), k, np.inf)

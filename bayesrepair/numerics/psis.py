@@ -6,6 +6,8 @@ import numpy as np
 from arviz_stats.base import array_stats
 from scipy.special import logsumexp
 
+FEWEST_DRAWS = 25  # below it a fifth of the draws is no tail to fit
+
 
 def smooth(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, float]:
     """Smooth the largest importance ratios and normalise.
@@ -38,6 +40,8 @@ def smooth(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, fl
     shifted = log_ratio - log_ratio.max()
     if flat_tail(shifted, r_eff=r_eff):
         return shifted - logsumexp(shifted), -np.inf
+    if len(shifted) < FEWEST_DRAWS:
+        return shifted - logsumexp(shifted), np.inf
     log_w, khat = array_stats.psislw(-shifted, r_eff=r_eff)
     log_w = np.asarray(log_w, dtype=float)
     return log_w - logsumexp(log_w), float(khat) if np.isfinite(khat) else np.inf

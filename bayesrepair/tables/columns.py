@@ -178,7 +178,10 @@ def _read_words(name: str, values: pd.Series) -> tuple[Column | None, list[str]]
     if len(counts) == 1:
         return None, [f"{name!r} is left out: it is the same in every row."]
     if counts.max() == 1 or (len(counts) > len(values) / 2 and values.nunique() == values.notna().sum()):
-        return None, [f"{name!r} is left out: it is another word in every row, as an id would be."]
+        note = f"{name!r} is left out: it is another word in every row, as an id would be."
+        if pd.to_datetime(values, errors="coerce", format="mixed", utc=True).notna().all():
+            note += " It reads like dates: convert it with pandas.to_datetime to have it enter as days."
+        return None, [note]
     if MISSING in counts and values.isna().any():
         notes.append(f"{_times(values.isna(), 'missing value')} of {name!r} made a level of its own.")
     rare = [level for level, count in counts.items() if count < _RARE and level != MISSING]

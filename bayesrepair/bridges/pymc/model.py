@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
+from pymc.distributions.continuous import FlatRV, HalfFlatRV
 
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
@@ -81,6 +82,8 @@ class PyMCModel:
         Of what `constrain` returns, as ArviZ wants them.
     training : Rows
         The rows inside the model.
+    improper : tuple of str
+        Parameters whose prior does not integrate.
     lacks : dict of str to str
         Protocols that it does not satisfy, and why.
     """
@@ -95,6 +98,11 @@ class PyMCModel:
         self.names = tuple(_names(graph))
         self.n_params = len(self.names)
         self.dims, self.coords = _dims_and_coords(model, graph)
+        self.improper = tuple(
+            str(rv.name)
+            for rv in model.free_RVs
+            if rv.owner is not None and isinstance(rv.owner.op, FlatRV | HalfFlatRV)
+        )
         self.lacks: dict[str, str] = {}
         if graph.discrete:
             names = ", ".join(map(repr, graph.discrete))

@@ -69,7 +69,13 @@ def _table(figures: pd.DataFrame) -> Table:
         Column("gain ± SE", "paired, nats a row"),
         Column("", numeric=False),
     ]
-    return Table("Before and after the repair", columns, [_line(str(n), v, name) for n, v in figures.iterrows()])
+    lines = [_line(str(n), v, name) for n, v in figures.iterrows()]
+    if any("apart" in str(n) for n in figures.index):  # rows that ranked or chose cannot judge: no badge for them
+        lines = [
+            line if "apart" in str(n) else [*line[:-1], Cell("some of these rows ranked")]
+            for n, line in zip(figures.index, lines, strict=True)
+        ]
+    return Table("Before and after the repair", columns, lines)
 
 
 def _line(part: str, line: pd.Series, name: str) -> list[str | Cell]:
