@@ -45,3 +45,29 @@ def test_an_inserted_row_of_the_same_id_is_no_relabelled_row(fit):
     stranger = br.Rows({name: value[[9]] for name, value in fit.rows.values.items()}, np.array([4]))
     inserted = br.edit(gone, br.Factor(stranger, 1.0), method="weights").after
     assert inserted.current()[1][4] == 0
+
+
+def test_causes_of_a_relabelled_fit_show_the_new_outcomes(fit, relabelled):
+    frame = br.find_causes(relabelled, fit.rows.at(np.arange(5)), progressbar=False).frame()
+    assert len(frame) == 80
+    assert frame.loc[4, "given"] == 1 - fit.rows.values["y"][4]
+
+
+def test_deleting_a_weakened_row_takes_away_what_is_left_of_it(fit):
+    weak = br.repair(fit, [4, 7], weight=0.5, method="weights").after
+    failures = fit.rows.at(np.arange(20, 24))
+    causes = br.find_causes(weak, failures, method="weights", progressbar=False)
+    choice = br.choose_top(causes, fit.rows.at(np.arange(30)), sizes=[79], method="weights", progressbar=False)
+    assert 79 in choice.curve.index
+    draws, after = weak.draws, causes.after
+    lik = weak.model.log_lik(draws.theta, fit.rows.take([4]))[:, 0] / 2
+    exact = np.log(after.weights @ np.exp(-lik)) - np.log(draws.weights @ np.exp(-lik))
+    np.testing.assert_allclose(causes.joint([4]).score, exact, atol=1e-3)
+    by = causes.by(alone(causes))
+    np.testing.assert_allclose(by.groups.loc["four", "joint"], exact, atol=1e-3)
+
+
+def alone(causes):
+    """Row 4 alone, and the others together."""
+    frame = causes.frame()
+    return frame["given"].astype(str).where(frame.index != 4, "four").where(frame.index == 4, "rest")
