@@ -39,7 +39,8 @@ data: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v >= (3, 12) else f"bayesrepair needs Python 3.12 or newer; {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.13")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@echo "Installing into .venv (a minute or more) ..."
+	$(BIN)/python -m pip install -qq --constraint constraints.txt --editable ".[dev]"
 	touch $(STAMP)
 
 clean:
