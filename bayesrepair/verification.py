@@ -59,8 +59,10 @@ class Verification:
     def verdict(self) -> str:
         """The outcome in one sentence."""
         frame = self.distances
-        worst = (frame["distance"] / np.maximum(2 * frame["refit_noise"], frame["limit"])).idxmax()
-        distance, noise = frame["distance"][worst], frame["refit_noise"][worst]
+        allowed = np.maximum(2 * frame["refit_noise"].to_numpy(), frame["limit"].to_numpy())
+        at = int(np.argmax(frame["distance"].to_numpy() / allowed))
+        worst = frame.index[at]
+        distance, noise = frame["distance"].iloc[at], frame["refit_noise"].iloc[at]
         word = "as good as a refit" if self.passed else "not as good as a refit"
         return f"{word}; at worst {distance:.2g} to refits, {noise:.2g} between {len(self.refits)} refits ({worst})"
 

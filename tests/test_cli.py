@@ -345,6 +345,13 @@ def test_a_fit_without_failures_ends_with_a_message(here):
     assert os.listdir(here) == ["train.csv"]
 
 
+def test_a_narrower_interval_is_offered_where_no_number_fails(here):
+    frame = table(60).drop(columns=["id", "who", "sick"])
+    frame["weight"] = frame["x"] + np.random.default_rng(0).normal(size=60)
+    result = small(frame, "--target", "weight", "--level", "0.0001")
+    refused(result, "at least one failure among the held-out rows", "--level")
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize(
     ("file", "options"),

@@ -30,6 +30,10 @@ def diagnose(
     row_id: Annotated[str | None, typer.Option("--id", help="Column of row ids; by default rows count from 0.")] = None,
     group: Annotated[str | None, typer.Option(help="Column to rank groups by (annotator, site); no predictor.")] = None,
     failures: Annotated[Path | None, typer.Option(help="Ids of the rows of --test that failed, one a line.")] = None,
+    level: Annotated[
+        float,
+        typer.Option(min=0.0001, max=0.9, help="Counts, numbers: share of a row's predictive outside which it fails."),
+    ] = 0.05,
     against: Annotated[
         Literal["held_out", "failures"],
         typer.Option(help="Rank rows by harm to all held-out rows, or to the failures alone."),
@@ -75,6 +79,7 @@ def diagnose(
             found = diagnosis.diagnose(
                 tables,
                 failed=failed,
+                level=level,
                 against=against,
                 top=size,
                 action=action,

@@ -55,6 +55,7 @@ def diagnose(
     tables: Tables,
     *,
     failed: np.ndarray | None = None,
+    level: float = 0.05,
     against: Against = "held_out",
     top: int | Literal["auto"] = "auto",
     action: Action = "delete",
@@ -77,6 +78,8 @@ def diagnose(
         See `prepare`.
     failed : array of bool, shape of the held-out rows, optional
         The failures, where the user knows them; see `find_failures` otherwise.
+    level : float
+        For counts and numbers: a failure lies outside the central ``1 − level`` predictive interval.
     against : {"failures", "held_out"}
         See `find_causes`. The outcomes of held-out rows are taken to be right.
     top : int or "auto"
@@ -120,7 +123,7 @@ def diagnose(
     with steps.step("sampling", f"Compiling and sampling a {model} on {len(tables.train)} rows"):
         fit = _fitted(tables, options)
     with steps.step("failures", f"Finding failures among {len(tables.held_out)} held-out rows"):
-        failures = _failures(fit, tables.held_out, failed)
+        failures = _failures(fit, tables.held_out, failed, level)
     parts = divide(failures, choosing=top == "auto", repairing=action != "none", random_seed=random_seed)
     steps.note(parts.described)
     with steps.step("scoring", f"Ranking {len(fit.rows)} training rows by what they do to the failures"):
@@ -179,9 +182,9 @@ def _fitted(tables: Tables, options: Mapping[str, Any]) -> Fit:
     return replace(fit, table=tables.train.loc[fit.rows.index])
 
 
-def _failures(fit: Fit, held: pd.DataFrame, failed: np.ndarray | None) -> Failures:
+def _failures(fit: Fit, held: pd.DataFrame, failed: np.ndarray | None, level: float) -> Failures:
     if failed is None:
-        failures = find_failures(fit, held)
+        failures = find_failures(fit, held, level=level)
     else:
 
         def as_listed(frame: pd.DataFrame) -> np.ndarray:
@@ -189,10 +192,12 @@ def _failures(fit: Fit, held: pd.DataFrame, failed: np.ndarray | None) -> Failur
 
         failures = replace(find_failures(fit, held, rule=as_listed), rule="as listed by the user")
     if not len(failures):
+        # Gross errors among the training rows widen the predictive: nothing then lies outside of it.
+        narrower = "" if fit.model.outcome.kind == "class" else "pass a larger --level (such as 0.2), "
         raise DataError(
             "at least one failure among the held-out rows",
             f"none in {len(held)} ({failures.rule})",
-            "There is nothing to explain. Hold out more rows, or list the failures with --failures.",
+            f"There is nothing to explain. Hold out more rows, {narrower}or list the failures with --failures.",
         )
     return failures
 
