@@ -26,7 +26,7 @@ from bayesrepair.scores.insertion import InsertionScore
 from bayesrepair.set_score import SetScore, set_score
 from bayesrepair.status import DataError, MethodError
 
-FEW_FAILURES = 30  # with 30 a 90 % rank interval covered the rank against the population of failures in 77 of 100
+FEW_FAILURES = 30  # below it a 90 % rank interval covers clearly less: `python -m benchmarks ranks`
 FAILURE_GROUPS = 24  # beyond it, failures share a place in the bootstrap
 
 Against = Literal["failures", "held_out"]
@@ -231,8 +231,9 @@ def find_causes(
     -------
     Causes
         ``mcse`` is the Monte Carlo error alone; ``prob_top`` and the 90 % rank intervals also cover which failures
-        happened to be seen (Bayesian bootstrap over F; with fewer than about 100 failures it is too sure of itself: the
-        intervals covered in 91 % with 120 failures, 77 % with 30, 62 % with 5). ``surprise`` is minus the PSIS-LOO log
+        happened to be seen (studentised Bayesian bootstrap over F). With few failures they are still too sure: the
+        intervals covered the rank against the population in 91 % with 120 failures, 87 % with 30 and 76 % with 5
+        (``python -m benchmarks ranks``). ``surprise`` is minus the PSIS-LOO log
         score.
 
     Raises

@@ -97,14 +97,21 @@ class Scored:
     def replicates(self, rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
         """Scores under other draws and other failures, each of shape (N,).
 
-        Monte Carlo error by a Gaussian multiplier on the batches; failures by the Bayesian bootstrap (Rubin 1981).
+        Monte Carlo error by a Gaussian multiplier on the batches, failures by the Bayesian bootstrap (Rubin 1981,
+        doi:10.1214/aos/1176345338) with its variance made unbiased, ``(G + 1)/(G − 1)``; both studentised, since their
+        spread is itself an estimate from few batches and few failures.
         """
         B, G = self.batch.shape[1], self.group.shape[1]
-        scale = np.sqrt(B / (B - 1))
+        spread = np.sqrt((G + 1) / (G - 1)) if G > 1 else 0.0
         for _ in range(count):
-            noise = scale * rng.standard_normal(B)
-            share = rng.dirichlet(np.ones(G)) * G - 1
+            noise = _student_scale(rng, B) * np.sqrt(B / (B - 1)) * rng.standard_normal(B)
+            share = _student_scale(rng, G) * spread * (rng.dirichlet(np.ones(G)) * G - 1)
             yield self.score + self.batch @ noise + self.group @ share
+
+
+def _student_scale(rng: np.random.Generator, parts: int) -> float:
+    """``√(ν/χ²_ν)`` with ν = parts − 1: turns a Gaussian into Student's t."""
+    return float(np.sqrt((parts - 1) / rng.chisquare(parts - 1))) if parts > 1 else 1.0
 
 
 def batch_error(batch: np.ndarray) -> np.ndarray:
