@@ -1,4 +1,4 @@
-"""Are the rank intervals and ``prob_top`` of `find_causes` calibrated, however few failures were seen?
+"""Calibration of the rank intervals and ``prob_top`` of `find_causes`, however few failures were seen.
 
 Linear regression with known noise, where the score against the whole population of failures is known in closed form.
 Per number of failures, over independent draws and failures: share of rows whose 90 % rank interval covers the rank
