@@ -31,6 +31,7 @@ from benchmarks.results import save
 CACHE = Path(__file__).parent / "cache" / "pima"
 MISSING_AS_ZERO = ["glucose", "blood_pressure", "skin_thickness", "insulin", "bmi"]
 RECIPE = "r̃ > 0, retrain (the REPORT)"
+READINGS = ("flipped", "redrawn")
 SIZES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
@@ -140,14 +141,16 @@ def main(argv: list[str]) -> None:
     """Run every seed and reading, cached, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks pima", description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--start", type=int, default=0, help="first seed: 0 to 19 chose the rule for K, 20 on did not")
+    parser.add_argument("--reading", choices=READINGS, action="append")
     parser.add_argument("--fresh", action="store_true", help="ignore cached seeds")
     options = parser.parse_args(argv)
     CACHE.mkdir(parents=True, exist_ok=True)
     x, y, *_ = split(0)
     compiled = model(x, y)
     lines = []
-    for reading in ("flipped", "redrawn"):
-        for seed in range(options.seeds):
+    for reading in options.reading or READINGS:
+        for seed in range(options.start, options.start + options.seeds):
             path = CACHE / f"{reading}-{seed}.json"
             if options.fresh or not path.exists():
                 path.write_text(json.dumps(Experiment(compiled, seed, reading).run(), default=float))
@@ -156,7 +159,8 @@ def main(argv: list[str]) -> None:
             shown = ", ".join(f"{name} {line['accuracy']:.3f}" for name, line in found.items())
             print(f"{reading}, seed {seed}: {shown}", flush=True)
     frame = pd.DataFrame(lines)
-    print(f"written to {save('pima', frame, table=table(frame), about=__doc__.strip())}")
+    name = "pima" if not options.start else f"pima-from-seed-{options.start}"
+    print(f"written to {save(name, frame, table=table(frame), about=__doc__.strip())}")
     print(table(frame).to_string(float_format="{:.3f}".format))
 
 

@@ -342,3 +342,9 @@ def test_an_impossible_draw_or_row_harms_no_other() -> None:
     np.testing.assert_allclose(log_lik[:1], alone)
     np.testing.assert_array_equal(np.isfinite(log_lik[1]), 0.5 + x <= 1)
     assert (log_lik[2] == -np.inf).all()
+
+
+def test_parameters_without_a_proper_prior_are_named():
+    with pm.Model() as model:
+        pm.Normal("y", pm.Flat("mu"), pm.HalfNormal("sigma", 1), observed=np.arange(10.0))
+    assert pymc_model(model).improper == ("mu",)
