@@ -75,6 +75,8 @@ class Info:
         Whether the posterior is drawn (or computed) directly rather than approximated.
     details : mapping
         What the editor has to add, such as the map it chose.
+    random_seed : int, optional
+        The seed that `edit` was given; None where it was none or a generator.
     """
 
     rung: str
@@ -87,6 +89,7 @@ class Info:
     check: Check | None = None
     exact: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
+    random_seed: int | None = None
 
     def frame(self) -> pd.DataFrame:
         """One line for each rung that was tried, in order."""
@@ -234,7 +237,8 @@ def edit(
     _refuse_nonfinite(posterior, info.rung)
     if info.status is None:
         info = judged(change, posterior, info, rng)
-    info = replace(info, seconds=time.perf_counter() - started)
+    seed = int(random_seed) if isinstance(random_seed, int | np.integer) else None
+    info = replace(info, seconds=time.perf_counter() - started, random_seed=seed)
     return Edited(fit, fit.edited(posterior, factors, drawn=info.exact), factors, info)
 
 

@@ -65,6 +65,8 @@ def repair(
         factors = (_reweighting(fit, ids, 0.0 if weight is None else weight),)
     rng = np.random.default_rng(random_seed)
     edited = edit(fit, factors, method=method, random_seed=rng)
+    if isinstance(random_seed, int | np.integer):  # the edit drew first: this seed alone repeats it
+        edited = replace(edited, info=replace(edited.info, random_seed=int(random_seed)))
     if isinstance(rows, Top):
         edited = replace(edited, causes=rows.causes)
     return replace(edited, verification=verify_edit(edited, random_seed=rng)) if verify else edited
