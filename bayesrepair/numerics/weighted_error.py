@@ -1,0 +1,136 @@
+"""Monte Carlo errors of means under weights, of correlated draws, and of draws that share an ancestor."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from arviz_stats.base import array_stats
+
+SHORTEST = 8  # draws a chain, for autocorrelations
+FEWEST_DRAWS = 25  # below it a fifth of the draws is no tail to fit
+
+
+class WeightedError(NamedTuple):
+    """Monte Carlo errors of weighted means, a number a column."""
+
+    mcse: np.ndarray
+    """Standard error of the mean, in the units of the values."""
+    ess: np.ndarray
+    """Independent draws that would leave the same error: weighted variance / mcse²."""
+
+
+def weighted_mcse(
+    values: np.ndarray, weights: np.ndarray, chain: np.ndarray, *, ancestor: np.ndarray | None = None
+) -> WeightedError:
+    """Standard errors and effective sample sizes of weighted means.
+
+    The self-normalised mean ``μ = Σ w h`` errs, to first order, by the sum of ``w_s (h_s − μ)``: for independent draws
+    its variance is ``Σ w² (h − μ)²``. The draws of a chain are correlated, and so are these terms: the variance of
+    their sum is taken from ArviZ's effective sample size of the series (Geyer's sequence, over split chains, so that
+    chains that disagree count too). Terms of draws with a common ancestor are summed first. Kish's ``1 / Σ w²``
+    agrees where ``h`` does not depend on the weight.
+
+    Parameters
+    ----------
+    values : array, shape (S, H)
+        Draws of H quantities, chain after chain in the order in which they were sampled.
+    weights : array, shape (S,)
+        Smoothed weights that sum to one. The error means nothing where their k̂, or that of w·h, is poor.
+    chain : array, shape (S,)
+        Chain of each draw; of its ancestor where ``ancestor`` is given.
+    ancestor : array of int, shape (S,), optional
+        Position of the draw that each one was moved from: draws of one ancestor are one cluster, and clusters stand in
+        the order of their ancestors.
+
+    Returns
+    -------
+    WeightedError
+
+    References
+    ----------
+    Owen (2013), Monte Carlo theory, methods and examples, §9.3. Vehtari et al. (2021), arXiv:1903.08008.
+
+    Examples
+    --------
+    >>> h = np.array([[0.0], [1.0]] * 2000)
+    >>> independent = np.random.default_rng(0).permutation(h)
+    >>> error = weighted_mcse(independent, np.full(4000, 1 / 4000), np.zeros(4000))
+    >>> bool(abs(error.mcse[0] / (0.5 / np.sqrt(4000)) - 1) < 0.1)
+    True
+    """
+    mean = weights @ values
+    centred = values - mean
+    terms = _series(weights[:, None] * centred, chain, ancestor)
+    variance = weights @ np.square(centred)
+    varying = np.flatnonzero(variance > 1e-24 * np.square(mean))  # what rounding leaves of a constant is none
+    mcse = np.zeros(values.shape[1])
+    mcse[varying] = np.sqrt(np.square(terms[:, :, varying]).sum(axis=(0, 1)))  # of independent terms
+    if terms.shape[1] >= SHORTEST and len(varying):
+        count = terms.shape[0] * terms.shape[1]
+        correlated = count * array_stats.mcse(terms[:, :, varying], chain_axis=0, draw_axis=1, method="mean")
+        mcse[varying] = np.where(np.isfinite(correlated), correlated, mcse[varying])
+    ess = np.full(values.shape[1], float(len(values)))
+    ess[varying] = variance[varying] / np.square(mcse[varying])
+    return WeightedError(mcse, ess)
+
+
+def khat_of_means(values: np.ndarray, log_weights: np.ndarray, *, r_eff: float = 1.0) -> np.ndarray:
+    """Pareto k̂ of each weighted mean: the heavier of the tails of ``w`` and of ``w (h − μ)``.
+
+    Above .7 the mean has no trustworthy error, however good the weights look by themselves.
+
+    Parameters
+    ----------
+    values : array, shape (S, H)
+    log_weights : array, shape (S,)
+        Raw log weights, up to a constant.
+    r_eff : float
+        Relative efficiency of the draws.
+
+    Returns
+    -------
+    array, shape (H,)
+        −inf where no tail varies; +inf where there are too few draws to tell.
+
+    References
+    ----------
+    Vehtari et al. (2024), arXiv:1507.02646, §3.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> h = np.stack([rng.standard_normal(4000), rng.standard_cauchy(4000)], axis=1)
+    >>> normal, cauchy = khat_of_means(h, np.zeros(4000))
+    >>> bool(normal < 0.3 and 0.8 < cauchy < 1.2)  # a Cauchy variable has k = 1
+    True
+    """
+    if len(values) < FEWEST_DRAWS:
+        return np.full(values.shape[1], np.inf)
+    weights = np.exp(log_weights - np.max(log_weights))
+    mean = weights @ values / weights.sum()
+    of_weights = _tail_khat(weights, r_eff, "right")
+    products = (weights[:, None] * (values - mean)).T
+    return np.array([max(of_weights, _tail_khat(product, r_eff, "both")) for product in products])
+
+
+def _series(terms: np.ndarray, chain: np.ndarray, ancestor: np.ndarray | None) -> np.ndarray:
+    """Terms as (chains, draws, H): clusters summed, short chains filled with zeros, their mean."""
+    if ancestor is not None:
+        _, first, where = np.unique(ancestor, return_index=True, return_inverse=True)
+        summed = np.zeros((len(first), terms.shape[1]))
+        np.add.at(summed, where, terms)
+        terms, chain = summed, np.asarray(chain)[first]
+    names, counts = np.unique(chain, return_counts=True)
+    series = np.zeros((len(names), counts.max(), terms.shape[1]))
+    for k, name in enumerate(names):
+        series[k, : counts[k]] = terms[chain == name]
+    return series
+
+
+def _tail_khat(values: np.ndarray, r_eff: float, tail: str) -> float:
+    try:
+        khat = float(array_stats.pareto_khat(values[None], chain_axis=0, draw_axis=1, r_eff=r_eff, tail=tail))
+    except ValueError:  # the tail is one repeated value
+        return -np.inf
+    return khat if not np.isnan(khat) else -np.inf
