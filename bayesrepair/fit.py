@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.model import Model
-from bayesrepair.posterior import Draws, Posterior
+from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, EditError, MethodError
 
@@ -105,18 +105,20 @@ class Fit:
 
     @property
     def draws(self) -> Draws:
-        """The posterior as draws.
+        """The posterior as draws; of a Gaussian 4000 draws, the same each time.
 
         Raises
         ------
         MethodError
-            If the posterior is represented otherwise.
+            If the posterior is represented otherwise, or its precision is not positive definite.
         """
+        if isinstance(self.posterior, Gaussian):
+            return self.posterior.fixed_draws
         if not isinstance(self.posterior, Draws):
             raise MethodError(
                 "a posterior represented by draws",
                 f"a {type(self.posterior).__name__}",
-                "Sample the model, or draw from the Gaussian.",
+                "Sample the model.",
             )
         return self.posterior
 
@@ -173,8 +175,31 @@ class Fit:
         EditError
             If a weight falls below zero.
         """
-        rows, weights = _net_weights(self.rows, [*self.edits, *factors])
+        rows, weights, _ = _net_weights(self.rows, [*self.edits, *factors])
         return rows, weights[-1]
+
+    def retained(self) -> tuple[Rows, np.ndarray, np.ndarray]:
+        """The rows that this posterior rests on.
+
+        Returns
+        -------
+        rows : Rows
+            Training rows in their order, a relabelled one in its place; then the inserted ones. Positions as ids.
+        row : array, shape (N',)
+            Their ids, as the user knows them; an inserted row may share the id of another.
+        weight : array, shape (N',)
+            Net weights, all positive.
+        """
+        rows, weights, ids = _net_weights(self.rows, self.edits)
+        kept = np.flatnonzero(weights[-1])
+        size = len(self.rows)
+        place = kept.astype(float)
+        extra = np.flatnonzero(kept >= size)
+        home = self.rows.index.get_indexer(pd.Index(ids[kept[extra]], dtype=object))
+        vacant = (home >= 0) & (weights[-1][home] == 0)
+        place[extra[vacant]] = home[vacant]
+        kept = kept[np.argsort(place, kind="stable")]
+        return rows.at(kept), ids[kept].astype(self.rows.row.dtype, copy=False), weights[-1][kept]
 
     def change(self, *factors: Factor) -> Change:
         """What the factors do, seen from the fit that was drawn directly.
@@ -185,7 +210,7 @@ class Fit:
             If a row's net weight falls below zero: it was deleted twice, or never was in the data.
         """
         source = self.sampled
-        rows, weights = _net_weights(self.rows, [*self.edits, *factors])
+        rows, weights, _ = _net_weights(self.rows, [*self.edits, *factors])
         before = weights[len(source.edits)]
         return Change(self.model, source.posterior, rows, before, weights[-1])
 
@@ -234,8 +259,8 @@ class Change:
         return self.rows.at(where), self.after[where]
 
 
-def _net_weights(base: Rows, factors: Sequence[Factor]) -> tuple[Rows, list[np.ndarray]]:
-    """Rows that take part, and their weights after 0, 1, 2, … factors."""
+def _net_weights(base: Rows, factors: Sequence[Factor]) -> tuple[Rows, list[np.ndarray], np.ndarray]:
+    """Rows that take part, their weights after 0, 1, 2, … factors, and their ids."""
     extra: list[Rows] = []
     known: defaultdict[Any, list[int]] = defaultdict(list)  # positions among the extra rows, by id
     powers = []
@@ -252,7 +277,7 @@ def _net_weights(base: Rows, factors: Sequence[Factor]) -> tuple[Rows, list[np.n
         weight[np.abs(weight) < _ROUNDING] = 0.0
         weights.append(weight)
     _refuse_negative(weights[-1], ids)
-    return rows, weights
+    return rows, weights, ids
 
 
 def _locate(

@@ -1,4 +1,4 @@
-"""What a model must offer: three Protocols, and the description of its outcome.
+"""What a model must offer: Protocols, and the description of its outcome.
 
 Letters: S draws, P unconstrained parameters, N rows, K outputs. Log densities are in nats.
 """
@@ -81,6 +81,18 @@ class Differentiable(Model, Protocol):
 
 
 @runtime_checkable
+class Curved(Differentiable, Protocol):
+    """A model with second derivatives in the unconstrained space."""
+
+    def curvature(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """Minus the Hessian of ``log_prior + Σ weight · log_lik`` at one point: (P,), (N,) → (P, P).
+
+        At a mode it is the precision of the Laplace approximation.
+        """
+        ...
+
+
+@runtime_checkable
 class Trainable(Model, Protocol):
     """A model that can be fitted anew."""
 
@@ -92,7 +104,10 @@ class Trainable(Model, Protocol):
         rng: np.random.Generator,
         weights: np.ndarray | None = None,
     ) -> Posterior:
-        """The posterior of ``log_prior + Σ weights · log_lik`` (weights default to one)."""
+        """The posterior of ``log_prior + Σ weights · log_lik`` (weights default to one).
+
+        Where ``start`` is a Gaussian, a Gaussian comes back: the Laplace approximation.
+        """
         ...
 
 

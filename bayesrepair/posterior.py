@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from bayesrepair.numerics.psis import effective_sample_size, smooth
-from bayesrepair.status import DataError
+from bayesrepair.status import DataError, MethodError
+
+GAUSSIAN_DRAWS, GAUSSIAN_CHAINS = 4000, 4
+_GAUSSIAN_SEED = 20240229  # the same normal numbers for every Gaussian: differences between two are no noise
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,14 @@ class Draws:
         Relative efficiency of the draws (ESS / S) used by PSIS.
     sampling : Sampling, optional
         How the draws came about; None where no sampler was involved.
+    ancestor : array of int, shape (S,), optional
+        For draws that were resampled and then moved: which draw each of them started from. Draws of one ancestor
+        are one cluster, and no more than one independent draw until the moves have forgotten it.
+    log_density : array, shape (S,), optional
+        Unnormalised log density, up to a constant, of what the draws were drawn from, where the sampler kept it.
+    gradient : array, shape (S, P), optional
+        Gradient of the log density that the weighted draws stand for, where an editor computed it on the way; the
+        check needs it, and `edit` drops it.
     """
 
     theta: np.ndarray
@@ -62,14 +73,20 @@ class Draws:
     chain: np.ndarray
     r_eff: float = 1.0
     sampling: Sampling | None = None
+    ancestor: np.ndarray | None = None
+    log_density: np.ndarray | None = None
+    gradient: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         theta = np.asarray(self.theta, dtype=float)
         if theta.ndim != 2 or len(theta) == 0:
             raise DataError("draws of shape (S, P) with S > 0", f"shape {theta.shape}")
-        for name in ("log_weights", "chain"):
-            if np.shape(getattr(self, name)) != (len(theta),):
-                raise DataError(f"{name} of shape ({len(theta)},)", f"shape {np.shape(getattr(self, name))}")
+        for name in ("log_weights", "chain", "ancestor", "log_density"):
+            value = getattr(self, name)
+            if value is not None and np.shape(value) != (len(theta),):
+                raise DataError(f"{name} of shape ({len(theta)},)", f"shape {np.shape(value)}")
+        if self.gradient is not None and self.gradient.shape != theta.shape:
+            raise DataError(f"a gradient of shape {theta.shape}", f"shape {self.gradient.shape}")
 
     @classmethod
     def plain(cls, theta: np.ndarray, chain: np.ndarray | None = None, r_eff: float = 1.0) -> Draws:
@@ -116,6 +133,38 @@ class Draws:
         return np.minimum(np.searchsorted(np.cumsum(self.weights), points), len(self) - 1)
 
 
+@dataclass(frozen=True)
+class ModeSearch:
+    """How the mode of a Laplace approximation was found.
+
+    Parameters
+    ----------
+    steps : int
+        Newton steps, of which ``damped`` needed damping.
+    damped : int
+    decrement : float
+        Distance left to the mode in posterior sds, ``√(gᵀ H⁻¹ g)``; inf where the curvature is not positive definite.
+    converged : bool
+    second_derivatives : str
+        Where they came from: in closed form, by automatic differentiation, or from differences of gradients.
+    log_lik_evals : int
+        Row × point evaluations; a gradient counts as three, a column of the curvature as six.
+    seconds : float
+    """
+
+    steps: int
+    damped: int
+    decrement: float
+    converged: bool
+    second_derivatives: str
+    log_lik_evals: int
+    seconds: float
+
+    def __str__(self) -> str:
+        end = f"{self.decrement:.1g} posterior sd from the mode" if self.converged else "no mode reached"
+        return f"{self.steps} Newton steps ({self.damped} damped), second derivatives {self.second_derivatives}; {end}"
+
+
 @dataclass(frozen=True, eq=False)
 class Gaussian:
     """A Gaussian in the unconstrained space.
@@ -124,16 +173,59 @@ class Gaussian:
     ----------
     mean : array, shape (P,)
     precision : array, shape (P, P)
+    search : ModeSearch, optional
+        How the mode was found, where it is a Laplace approximation.
+
+    Examples
+    --------
+    >>> gaussian = Gaussian(np.array([1.0]), np.array([[4.0]]))
+    >>> gaussian
+    Gaussian(1 parameter)
+    >>> bool(abs(gaussian.fixed_draws.theta.std() - 0.5) < 0.02)  # 1/√4
+    True
     """
 
     mean: np.ndarray
     precision: np.ndarray
+    search: ModeSearch | None = None
+
+    def __repr__(self) -> str:
+        how = f"; {self.search}" if self.search is not None else ""
+        return f"Gaussian({len(self.mean)} parameter{'s' * (len(self.mean) != 1)}{how})"
+
+    @property
+    def is_definite(self) -> bool:
+        """Whether the precision is positive definite, so that this is a distribution at all."""
+        try:
+            np.linalg.cholesky(self.precision)
+        except np.linalg.LinAlgError:
+            return False
+        return True
 
     def draws(self, size: int, rng: np.random.Generator) -> Draws:
-        """Independent draws."""
+        """Independent draws.
+
+        Raises
+        ------
+        MethodError
+            If the precision is not positive definite.
+        """
+        if not self.is_definite:
+            lowest = float(np.linalg.eigvalsh(self.precision).min())
+            raise MethodError(
+                "a positive definite precision to draw from",
+                f"a smallest eigenvalue of {lowest:.3g}",
+                "The posterior has no mode there: sample it (method='nuts').",
+            )
         factor = np.linalg.cholesky(self.precision)
         noise = np.linalg.solve(factor.T, rng.standard_normal((len(self.mean), size))).T
         return Draws.plain(self.mean + noise)
+
+    @cached_property
+    def fixed_draws(self) -> Draws:
+        """Draws for everything that needs some: four chains of 1000, the same each time."""
+        drawn = self.draws(GAUSSIAN_DRAWS, np.random.default_rng(_GAUSSIAN_SEED))
+        return Draws.plain(drawn.theta, np.arange(GAUSSIAN_DRAWS) * GAUSSIAN_CHAINS // GAUSSIAN_DRAWS)
 
 
 @dataclass(frozen=True, eq=False)

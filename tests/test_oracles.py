@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesrepair.model import Conjugate, Differentiable, Model, Trainable
+from bayesrepair.model import Conjugate, Curved, Differentiable, Model, Trainable
 from bayesrepair.oracles import Beta, NormalInverseGamma, NormalNormal
 from bayesrepair.posterior import Gaussian
 from bayesrepair.status import DataError
@@ -29,6 +29,7 @@ def test_protocols(name):
     model = problem(name).model
     assert isinstance(model, Model)
     assert isinstance(model, Differentiable)
+    assert isinstance(model, Curved)
     assert isinstance(model, Trainable)
     assert isinstance(model, Conjugate) == problem(name).conjugate
     assert len(model.names) == model.n_params
@@ -95,6 +96,19 @@ def test_gradients_against_finite_differences(name):
         down[:, j] -= 1e-5
         ends = [case.model.log_target_and_grad(end, case.rows, weight)[0] for end in (up, down)]
         np.testing.assert_allclose(gradient[:, j], (ends[0] - ends[1]) / 2e-5, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_curvature_against_differences_of_gradients(name):
+    case, rng = problem(name), np.random.default_rng(0)
+    theta = rng.standard_normal(case.model.n_params)
+    weight = rng.choice([0.0, 0.7, 1.0, 2.0], len(case.rows))
+    curvature = case.model.curvature(theta, case.rows, weight)
+    ends = theta + 1e-5 * np.concatenate([np.eye(len(theta)), -np.eye(len(theta))])
+    gradient = case.model.log_target_and_grad(ends, case.rows, weight)[1]
+    by_differences = (gradient[len(theta) :] - gradient[: len(theta)]) / 2e-5
+    np.testing.assert_allclose(curvature, by_differences, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(curvature, curvature.T, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", CONJUGATE)

@@ -83,6 +83,11 @@ class BetaBinomial(ConjugateOracle):
         ones, all_rows = self.a + weight @ y, self.a + self.b + weight.sum()
         return value, ones - all_rows * expit(theta)
 
+    def curvature(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """Minus the second derivative, ``(a + b + Σ weight) p (1 − p)``."""
+        p = expit(theta)
+        return ((self.a + self.b + np.sum(weight)) * p * (1 - p))[:, None]
+
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probabilities of 0 and 1, the same for every row."""
         p = np.broadcast_to(expit(theta), (len(theta), len(rows)))

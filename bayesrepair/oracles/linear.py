@@ -73,6 +73,11 @@ class LinearKnownNoise(ConjugateOracle):
         residual = (y - theta @ x.T) * (weight / self.noise_sd**2)
         return value, residual @ x - theta / self.prior_sd**2
 
+    def curvature(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """Minus the Hessian, the same everywhere."""
+        x = rows.values["x"]
+        return (x.T * (np.asarray(weight) / self.noise_sd**2)) @ x + np.eye(self.n_features) / self.prior_sd**2
+
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Means of the rows."""
         return (theta @ rows.values["x"].T)[:, :, None]
@@ -187,6 +192,16 @@ class LinearUnknownNoise(ConjugateOracle):
         to_variance = (half_squares + self.rate) * precision - freedom
         value = self.log_prior(theta) + self.log_lik(theta, rows) @ weight
         return value, np.column_stack([to_beta, to_variance])
+
+    def curvature(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """Minus the Hessian in (beta, log σ²)."""
+        beta, precision = theta[:-1], np.exp(-theta[-1])
+        x, prior = rows.values["x"], self.prior_precision
+        residual = rows.values["y"] - x @ beta
+        block = ((x.T * weight) @ x + prior * np.eye(self.n_features)) * precision
+        cross = ((residual * weight) @ x - prior * beta) * precision
+        corner = ((np.square(residual) @ weight + prior * beta @ beta) / 2 + self.rate) * precision
+        return np.block([[block, cross[:, None]], [cross[None], np.array([[corner]])]])
 
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Means of the rows."""

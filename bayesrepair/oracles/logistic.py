@@ -62,6 +62,10 @@ class Logistic(Oracle):
         value = self.log_prior(theta) + log_expit(linear * (2 * y - 1)) @ weight
         return value, ((y - expit(linear)) * weight) @ x - theta / self.prior_sd**2
 
+    def curvature(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """Minus the Hessian, ``Xᵀ diag(weight · p (1 − p)) X + I / prior_sd²``."""
+        return self._precision(rows.values["x"], theta, np.asarray(weight, dtype=float))
+
     def laplace(self, rows: Rows, weights: np.ndarray | None = None) -> Gaussian:
         """The Gaussian at the mode with the curvature there, by Newton's method with halved steps."""
         weights = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=float)

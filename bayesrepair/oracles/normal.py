@@ -66,6 +66,10 @@ class NormalNormal(ConjugateOracle):
         pull = (rows.values["y"] - theta) @ weight / self.noise_sd**2
         return value, ((self.prior_mean - theta[:, 0]) / self.prior_sd**2 + pull)[:, None]
 
+    def curvature(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """Minus the second derivative, the same everywhere."""
+        return np.array([[self.prior_sd**-2.0 + np.sum(weight) / self.noise_sd**2]])
+
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """The mean, for every row."""
         return np.repeat(theta[:, :1, None], len(rows), axis=1)
