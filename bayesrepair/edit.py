@@ -16,6 +16,8 @@ import xarray as xr
 from bayesrepair.check import Check, independent_check
 from bayesrepair.datatree import posterior_tree, weighted_tree
 from bayesrepair.fit import Change, Factor, Fit
+from bayesrepair.gaussian_check import gaussian_check
+from bayesrepair.model import Conjugate
 from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.posterior import Draws, Gaussian, Point, Posterior
 from bayesrepair.predictive import predict
@@ -244,6 +246,8 @@ def edit(
 
 def judged(change: Change, posterior: Posterior, info: Info, rng: np.random.Generator) -> Info:
     """Fill in the status: the weights' own diagnostics, and the check that does not reuse them."""
+    if isinstance(posterior, Gaussian) and not (info.exact and isinstance(change.model, Conjugate)):
+        return _judged_gaussian(change, posterior, info, rng)
     if info.exact:
         status = _status_of_exact(posterior, info)
         return replace(info, status=status, attempts=(*info.attempts, _attempt(info, status)))
@@ -253,6 +257,15 @@ def judged(change: Change, posterior: Posterior, info: Info, rng: np.random.Gene
         info = replace(info, check=check, log_lik_evals=info.log_lik_evals + check.log_lik_evals)
     status = _status_of_approximation(posterior, info, check)
     return replace(info, status=status, attempts=(*info.attempts, _attempt(info, status)))
+
+
+def _judged_gaussian(change: Change, posterior: Gaussian, info: Info, rng: np.random.Generator) -> Info:
+    """Whether it is at the mode, and what a Gaussian is worth there."""
+    seen = gaussian_check(change, posterior, rng=rng)
+    status = seen.status(info.rung)
+    evals = info.log_lik_evals + seen.log_lik_evals
+    info = replace(info, khat=seen.khat, ess=seen.ess, check=seen.check, log_lik_evals=evals, status=status)
+    return replace(info, attempts=(*info.attempts, _attempt(info, status)))
 
 
 def _attempt(info: Info, status: Status) -> Attempt:
@@ -335,11 +348,14 @@ def refuse_inapplicable(editor: Editor, change: Change) -> None:
 
 
 def _refuse_impossible(change: Change) -> None:
-    """Rows to insert must be possible under some draws."""
-    if not isinstance(change.posterior, Draws):
+    """Rows to insert must be possible under some draws, or at the mean of a Gaussian."""
+    if isinstance(change.posterior, Draws):
+        some = change.posterior.theta[:: max(1, len(change.posterior) // 20)]
+    elif isinstance(change.posterior, Gaussian):
+        some = change.posterior.mean[None]
+    else:
         return
     inserted = np.flatnonzero((change.after > change.before) & (change.before == 0))
-    some = change.posterior.theta[:: max(1, len(change.posterior) // 20)]
     for start in range(0, len(inserted), 1000):
         at = inserted[start : start + 1000]
         log_lik = change.model.log_lik(some, change.rows.at(at))

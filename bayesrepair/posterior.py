@@ -145,6 +145,8 @@ class ModeSearch:
     decrement : float
         Distance left to the mode in posterior sds, ``√(gᵀ H⁻¹ g)``; inf where the curvature is not positive definite.
     converged : bool
+    log_density : float
+        Unnormalised, at the point reached.
     second_derivatives : str
         Where they came from: in closed form, by automatic differentiation, or from differences of gradients.
     log_lik_evals : int
@@ -156,6 +158,7 @@ class ModeSearch:
     damped: int
     decrement: float
     converged: bool
+    log_density: float
     second_derivatives: str
     log_lik_evals: int
     seconds: float

@@ -29,18 +29,26 @@ class EditorCase:
     """What the suite knows of an editor.
 
     ``closed``: it edits the posterior in closed form, and is then exact to 1e-8. ``far``: it can follow edits of many
-    rows. ``conjugate_only``: the problem must have a closed form.
+    rows. ``conjugate_only``: the problem must have a closed form. ``gaussian_only``: its posterior must be Gaussian.
     """
 
     closed: bool = False
     far: bool = True
     conjugate_only: bool = False
+    gaussian_only: bool = False
+
+    def serves(self, problem: Problem) -> bool:
+        """Whether the editor can be held to the truth of this problem."""
+        if self.gaussian_only:
+            return problem.conjugate and isinstance(problem.fit(closed=True).posterior, Gaussian)
+        return problem.conjugate or not self.conjugate_only
 
 
 EDITOR_CASES = {
     "auto": EditorCase(),
     "weights": EditorCase(far=False),
     "transport": EditorCase(),
+    "newton": EditorCase(closed=True, gaussian_only=True),
     "retrain": EditorCase(),
     "conjugate": EditorCase(closed=True, conjugate_only=True),
 }

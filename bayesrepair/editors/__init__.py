@@ -3,6 +3,7 @@
 from bayesrepair.edit import EDITORS
 from bayesrepair.editors.auto import Auto
 from bayesrepair.editors.conjugate import ConjugateUpdate
+from bayesrepair.editors.newton import Newton
 from bayesrepair.editors.retrain import Retrain
 from bayesrepair.editors.transport import Transport
 from bayesrepair.editors.weights import Weights
@@ -10,7 +11,8 @@ from bayesrepair.editors.weights import Weights
 EDITORS["auto"] = Auto
 EDITORS["weights"] = Weights
 EDITORS["transport"] = Transport
+EDITORS["newton"] = Newton
 EDITORS["retrain"] = Retrain
 EDITORS["conjugate"] = ConjugateUpdate
 
-__all__ = ["Auto", "ConjugateUpdate", "Retrain", "Transport", "Weights"]
+__all__ = ["Auto", "ConjugateUpdate", "Newton", "Retrain", "Transport", "Weights"]

@@ -50,7 +50,7 @@ class Auto:
     ('transport', 'ok')
     """
 
-    rungs: tuple[str, ...] = ("weights", "transport", "retrain")
+    rungs: tuple[str, ...] = ("weights", "transport", "newton", "retrain")
 
     accepts: ClassVar[tuple[type, ...]] = (Draws, Gaussian, Point, Ensemble)
     needs: ClassVar[tuple[type, ...]] = ()
