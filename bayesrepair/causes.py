@@ -14,6 +14,7 @@ from bayesrepair.edit import EDITORS, Editor, Info, edit
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.group_causes import GroupCauses, group_causes
+from bayesrepair.model import Differentiable
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.loo import loo_log_score
 from bayesrepair.numerics.scoring import Scored, Side, batches, rank_summary
@@ -23,7 +24,7 @@ from bayesrepair.progress import row_progress
 from bayesrepair.rows import Rows
 from bayesrepair.scores import SCORES, BlockScore
 from bayesrepair.scores.insertion import InsertionScore
-from bayesrepair.set_score import SetScore, set_score
+from bayesrepair.set_score import SetScore, moved_set_score, set_score
 from bayesrepair.status import DataError, MethodError
 
 FEW_FAILURES = 30  # below it a 90 % rank interval covers clearly less: `python -m benchmarks ranks`
@@ -137,16 +138,53 @@ class Causes:
         """
         return group_causes(self, self._labels(column))
 
-    def joint(self, rows: Iterable | pd.DataFrame) -> SetScore:
+    def joint(
+        self,
+        rows: Iterable | pd.DataFrame,
+        *,
+        method: Literal["auto", "weights", "transport"] = "auto",
+        random_seed: int | np.random.Generator | None = 0,
+    ) -> SetScore:
         """Exact score of deleting a set of rows together (Tanno et al. 2022, eq. 4).
 
         ``log p(F|D∖C) − log p(F|D) = log E_{D+F}[1/p(C|θ)] − log E_D[1/p(C|θ)]``; positive: deleting C helps the
         failures. Row scores add up to it only to first order.
+
+        Parameters
+        ----------
+        rows : iterable of row ids, or DataFrame
+            The set C; of a frame the index is used.
+        method : {"auto", "weights", "transport"}
+            ``"weights"``: the two expectations as they stand, cheap, and unreliable where C weighs much.
+            ``"transport"``: the draws are moved to D∖C, D+F and D∖C+F first. ``"auto"``: weights, and transport
+            where their k̂ is bad and the model has gradients.
+        random_seed : int or Generator, optional
+            For the draws that fit the maps.
+
+        Returns
+        -------
+        SetScore
+            ``reliable`` says whether the k̂ of all weights behind it is good; ``method`` what served.
+
+        Raises
+        ------
+        DataError
+            If an id is unknown.
+        MethodError
+            If the method is unknown, or the model has no gradient for ``"transport"``.
         """
+        if method not in ("auto", "weights", "transport"):
+            raise MethodError("method='auto', 'weights' or 'transport'", repr(method))
         ids = rows.index if isinstance(rows, pd.DataFrame) else list(rows)
         current, weight = self.fit.current()
         at = current.positions(ids)
-        return set_score(self.fit, current.at(at), self.failures, self.after, weight=weight[at])
+        chosen = current.at(at)
+        if method != "transport":
+            score = set_score(self.fit, chosen, self.failures, self.after, weight=weight[at])
+            if method == "weights" or score.reliable or not isinstance(self.fit.model, Differentiable):
+                return score
+        moved = moved_set_score(self.fit, chosen, self.failures, weight=weight[at], random_seed=random_seed)
+        return moved if method == "transport" or moved.khat <= score.khat else score
 
     def _labels(self, column: str | pd.Series) -> pd.Series:
         if isinstance(column, pd.Series):

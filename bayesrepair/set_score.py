@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import pandas as pd
 
-from bayesrepair.fit import Fit
+from bayesrepair.edit import Editor, refuse_inapplicable
+from bayesrepair.editors.transport import Transport
+from bayesrepair.fit import Factor, Fit
+from bayesrepair.moved import move
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.psis import khat_threshold, smooth
 from bayesrepair.numerics.scoring import batch_error, batches
@@ -24,11 +27,13 @@ class SetScore:
     score, mcse : float
         Nats.
     khat : float
-        The larger Pareto k̂ of the two weightings behind it.
+        The largest Pareto k̂ of the weightings behind it.
     size : int
         Rows in C.
     reliable : bool
         Whether k̂ is small enough for the number of draws.
+    method : {"weights", "transport"}
+        Plain importance weights, or draws moved to the edited posteriors first.
     """
 
     score: float
@@ -36,9 +41,10 @@ class SetScore:
     khat: float
     size: int
     reliable: bool
+    method: str = "weights"
 
     def frame(self) -> pd.DataFrame:
-        """One line: ``score`` (positive: deleting C helps the failures), ``mcse``, ``khat``, ``size``, ``reliable``."""
+        """One line: ``score`` (positive: deleting C helps the failures), ``mcse, khat, size, reliable, method``."""
         return pd.DataFrame([asdict(self)], columns=[field.name for field in fields(self)])
 
     def __repr__(self) -> str:
@@ -75,6 +81,58 @@ def set_score(fit: Fit, rows: Rows, failures: Rows, after: Draws, *, weight: np.
     khat = max(low_khat, high_khat)
     mcse = float(np.hypot(low_mcse, high_mcse))
     return SetScore(high - low, mcse, khat, len(rows), bool(khat <= khat_threshold(len(before))))
+
+
+def moved_set_score(
+    fit: Fit,
+    rows: Rows,
+    failures: Rows,
+    *,
+    weight: np.ndarray,
+    editor: Editor | None = None,
+    random_seed: int | np.random.Generator | None = 0,
+) -> SetScore:
+    """``log p(F|D∖C) − log p(F|D)`` from draws that are moved to D∖C, to D+F and to D∖C+F.
+
+    Each is a difference of two ratios of normalisers, ``log p(F|D') = log Z(D'+F) − log Z(D')``, and all start from
+    the same draws, so that their errors are paired.
+
+    Parameters
+    ----------
+    fit : Fit
+    rows, failures : Rows
+        C and F.
+    weight : array, shape (C,)
+        The weight that each row has in the fit, all of which is taken away.
+    editor : Editor, optional
+        `bayesrepair.editors.Transport` with its own settings.
+    random_seed : int or Generator, optional
+
+    Returns
+    -------
+    SetScore
+
+    Raises
+    ------
+    MethodError
+        If the model offers no gradient.
+    """
+    editor = Transport() if editor is None else editor
+    delete, insert = Factor(rows, -weight), Factor(failures, 1.0)
+    # By name: `move` spares the editor where plain weights are even, and must still refuse a model it cannot serve.
+    refuse_inapplicable(editor, fit.change(delete, insert))
+    rng = np.random.default_rng(random_seed)
+    parts = [
+        (sign, move(fit, *factors, editor=editor, rng=rng))
+        for sign, factors in ((1, (delete, insert)), (-1, (delete,)), (-1, (insert,)), (1, ()))
+    ]
+    score = sum(sign * part.log_mean for sign, part in parts)
+    influence = np.sum([sign * part.influence for sign, part in parts], axis=0)
+    khat = max(part.khat for _, part in parts)
+    reliable = all(part.reliable for _, part in parts)
+    moved = any(part.rung == "transport" for _, part in parts)
+    mcse = float(batch_error(influence[None])[0])
+    return SetScore(score, mcse, khat, len(rows), reliable, "transport" if moved else "weights")
 
 
 def _log_mean_reciprocal(fit: Fit, draws: Draws, rows: Rows, held: np.ndarray) -> tuple[float, float, float]:

@@ -1,5 +1,7 @@
 """Cause scores against closed forms: linear regression with known noise, where every expectation is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,6 +143,63 @@ def test_joint_score_equals_its_closed_form(problem):
     joint = find_causes(fit, failures, progressbar=False).joint(chosen.row)
     assert joint.reliable
     assert abs(joint.score - truth) < 5 * joint.mcse < abs(truth)
+
+
+@pytest.fixture(scope="module")
+def heavy():
+    """Six copies of one bad row at a far point: deleting them moves the fit by many posterior sds."""
+    rng = np.random.default_rng(3)
+    oracle = LinearKnownNoise(n_features=D, prior_sd=2.0, noise_sd=1.0)
+    x, beta = rng.normal(size=(60, D)), rng.normal(size=D)
+    y = x @ beta + rng.normal(size=60)
+    x[:6], y[:6] = [3.0, 0.0, 0.0], 3 * beta[0] - 9
+    x_failed = rng.normal(np.array([2.0, 0.0, 0.0]), size=(10, D))
+    rows = br.Rows({"x": x, "y": y}, np.arange(60))
+    failures = br.Rows({"x": x_failed, "y": x_failed @ beta + rng.normal(size=10)}, np.arange(10))
+    exact = oracle.posterior(rows)
+    return oracle, rows, failures, exact, br.Fit(oracle, rows, exact.draws(2000, rng))
+
+
+@pytest.mark.parametrize("size", [1, 6, 20])
+def test_joint_score_of_a_heavy_set_is_exact_by_transport_and_never_reliable_by_weights(heavy, size):
+    oracle, rows, failures, exact, fit = heavy
+    chosen = rows.at(np.arange(size))
+    truth = log_predictive(oracle.update(exact, chosen, -np.ones(size)), failures) - log_predictive(exact, failures)
+    causes = find_causes(fit, failures, progressbar=False)
+    plain, moved = causes.joint(chosen.row, method="weights"), causes.joint(chosen.row, method="transport")
+    assert not plain.reliable
+    assert abs(plain.score - truth) > 0.3 * abs(truth)
+    assert moved.reliable
+    assert moved.method == "transport"
+    assert abs(moved.score - truth) < 5 * moved.mcse < 0.05 * abs(truth)
+    assert causes.joint(chosen.row) == moved  # where weights are bad, "auto" moves the draws
+
+
+def test_joint_score_by_transport_ignores_constants_of_a_kept_log_density(heavy):
+    oracle, rows, failures, _, fit = heavy
+    kept = oracle.log_prior(fit.draws.theta) + oracle.log_lik(fit.draws.theta, rows).sum(axis=1) + 100.0
+    shifted = replace(fit, posterior=replace(fit.draws, log_density=kept))
+    plain, other = (
+        find_causes(f, failures, progressbar=False).joint([0, 1], method="transport") for f in (fit, shifted)
+    )
+    assert plain == other
+
+
+def test_joint_score_refuses_unknown_methods_and_models_without_gradient(heavy):
+    causes = find_causes(heavy[-1], heavy[2], progressbar=False)
+    with pytest.raises(MethodError, match="transport"):
+        causes.joint([0], method="magic")
+    blind = Blind(n_features=D, prior_sd=2.0, noise_sd=1.0)
+    causes = find_causes(replace(heavy[-1], model=blind), heavy[2], progressbar=False)
+    assert causes.joint(range(6)).method == "weights"
+    with pytest.raises(MethodError, match="Differentiable"):
+        causes.joint([0], method="transport")
+
+
+class Blind(LinearKnownNoise):
+    """A model without gradients."""
+
+    log_target_and_grad = None
 
 
 def log_predictive(posterior, rows):
