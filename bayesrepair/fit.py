@@ -199,7 +199,8 @@ class Fit:
         vacant = (home >= 0) & (weights[-1][home] == 0)
         place[extra[vacant]] = home[vacant]
         kept = kept[np.argsort(place, kind="stable")]
-        return rows.at(kept), ids[kept].astype(self.rows.row.dtype, copy=False), weights[-1][kept]
+        row = self.rows.row[kept] if not len(extra) else pd.Series(ids[kept]).infer_objects().to_numpy()
+        return rows.at(kept), row, weights[-1][kept]
 
     def change(self, *factors: Factor) -> Change:
         """What the factors do, seen from the fit that was drawn directly.

@@ -45,6 +45,12 @@ class RowFunctions:
         function = self._function("log_prior", self._prior)
         return np.concatenate([function(part) for _, part in _draws(theta, _CELLS)])
 
+    def log_prior_terms(self, theta: np.ndarray) -> dict[str, np.ndarray]:
+        """Log prior of each free variable on its own scale, without the Jacobian, each (S, ...)."""
+        function = self._function("log_prior_terms", self._prior_terms)
+        parts = [function(part) for _, part in _draws(theta, _CELLS)]
+        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(self.graph.log_prior_terms)}
+
     def over_rows(
         self, output: str, theta: np.ndarray, arrays: Mapping[str, np.ndarray], position: np.ndarray
     ) -> np.ndarray:
@@ -158,6 +164,10 @@ class RowFunctions:
     def _prior(self) -> Any:
         theta, [prior] = self._over_draws([self.graph.log_prior])
         return Compiled([theta], prior, mode=self.mode)
+
+    def _prior_terms(self) -> Any:
+        theta, terms = self._over_draws(list(self.graph.log_prior_terms.values()))
+        return Compiled([theta], terms, mode=self.mode)
 
     def _rowwise(self, output: str) -> Any:
         theta, [values] = self._over_draws([getattr(self.graph, output)])

@@ -129,6 +129,7 @@ def _graph(
         outcome=outcome_of(sources[name], rv, classes, _class_labels(parts, classes)),
         observed=tuple(o.name for o in parts.observed),
         latents=tuple(str(rv.name) for rv in parts.free if rv in reading.latents),
+        log_prior_terms=parts.log_prior_terms,
         discrete=tuple(str(rv.name) for rv in parts.free if np.dtype(rv.type.dtype).kind != "f"),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -93,6 +93,8 @@ class RowGraph:
         Free variables with one value for each training row; new rows are refused where there are any.
     discrete : tuple of str
         Discrete free variables; gradients are refused where there are any.
+    log_prior_terms : dict of str to Variable
+        Log prior of each free variable on its own scale, without the Jacobian.
     """
 
     value_vars: tuple[Variable, ...]
@@ -113,3 +115,4 @@ class RowGraph:
     observed: tuple[str, ...]
     latents: tuple[str, ...]
     discrete: tuple[str, ...]
+    log_prior_terms: dict[str, Variable] = field(default_factory=dict)

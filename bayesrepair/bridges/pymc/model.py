@@ -124,6 +124,10 @@ class PyMCModel:
         """Log prior density in the unconstrained space, log-Jacobian and Potentials included: (S, P) → (S,)."""
         return self.functions.log_prior(self._checked(theta))
 
+    def log_prior_terms(self, theta: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Log prior of each free variable on its own scale, without the Jacobian: (S, P) → arrays (S, ...)."""
+        return self.functions.log_prior_terms(self._checked(theta))
+
     def log_lik(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Pointwise log-likelihood: (S, P) → (S, N).
 

@@ -70,6 +70,8 @@ class Parts:
     constrained : tuple of Variable
         Each free variable as a function of ``value_vars``.
     log_prior : Variable
+    log_prior_terms : dict of str to Variable
+        Log prior of each free variable on its own scale, without the Jacobian.
     observed : tuple of Observed
         The outcome first.
     """
@@ -81,6 +83,7 @@ class Parts:
     start: tuple[np.ndarray, ...]
     constrained: tuple[Variable, ...]
     log_prior: Variable
+    log_prior_terms: dict[str, Variable]
     observed: tuple[Observed, ...]
 
     @property
@@ -111,17 +114,19 @@ def dissect(model: pm.Model, outcome: str | None = None) -> Parts:
     free = tuple(model.free_RVs)
     values = {v: like(o, v) for v, o in zip(theirs, own, strict=True)}
     prior = model.logp(vars=[*free, *model.potentials])
+    terms = model.logp(vars=list(free), jacobian=False, sum=False)
     constrained = model.replace_rvs_by_values(list(free))
-    log_prior, *constrained = substituted([prior, *constrained], values)
-    [log_prior] = checked_apart([log_prior], ())
+    log_prior, *both = substituted([prior, *terms, *constrained], values)
+    log_prior, *terms = checked_apart([log_prior, *both[: len(free)]], ())
     return Parts(
         model=model,
         free=free,
         constrained_inputs=tuple(placeholder(rv) for rv in free),
         value_vars=own,
         start=start,
-        constrained=tuple(constrained),
+        constrained=tuple(both[len(free) :]),
         log_prior=log_prior,
+        log_prior_terms={str(rv.name): term for rv, term in zip(free, terms, strict=True)},
         observed=_observed(model, outcome),
     )
 
