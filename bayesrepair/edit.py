@@ -22,6 +22,7 @@ from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.posterior import Draws, Gaussian, Point, Posterior
 from bayesrepair.predictive import predict
 from bayesrepair.status import EditError, MethodError, PriorWarning, Status
+from bayesrepair.summary import parameter_changes, prediction_changes
 
 SMALLEST_ESS = 200.0  # below this, an expectation is off by more than .07 posterior sd for Monte Carlo reasons alone
 LARGEST_RHAT = 1.05
@@ -152,13 +153,34 @@ class Edited:
 
     @property
     def datatree(self) -> xr.DataTree:
-        """The edited posterior for ArviZ, resampled to equal weights."""
-        return posterior_tree(self.after)
+        """The edited posterior for ArviZ, resampled to equal weights, with the observed data and the receipt."""
+        return self.to_datatree()
+
+    def to_datatree(
+        self, *, groups: Sequence[str] = ("posterior", "observed_data"), draws: int | None = None, random_seed: int = 0
+    ) -> xr.DataTree:
+        """The edited posterior for ArviZ; see `bayesrepair.datatree.posterior_tree`. The receipt is always there."""
+        from bayesrepair.receipt import receipt
+
+        tree = posterior_tree(self.after, groups=groups, draws=draws, random_seed=random_seed)
+        return tree.assign({"receipt": xr.DataTree(xr.Dataset(attrs=receipt(self).attributes()))})
 
     @property
     def weighted(self) -> xr.DataTree:
         """All draws with ``log_weight`` and ``pareto_k``: nothing is lost."""
         return weighted_tree(self.after)
+
+    def summary(self, *, var_names: Sequence[str] | None = None) -> pd.DataFrame:
+        """Parameters before and after, with errors; see `bayesrepair.summary.parameter_changes`."""
+        return parameter_changes(self.before, self.after, var_names=var_names)
+
+    def changes(self, data: Any) -> pd.DataFrame:
+        """Predictions before and after, with errors; see `bayesrepair.summary.prediction_changes`."""
+        return prediction_changes(self.before, self.after, data)
+
+    def undo(self) -> Fit:
+        """The fit before this edit, as it was. To take back an earlier edit, `edit` with its factors' ``inverse``."""
+        return self.before
 
     def frame(self) -> pd.DataFrame:
         """One line for each rung that was tried: k-hat, ESS, cost, verdict."""

@@ -11,6 +11,7 @@ from scipy.special import logit, logsumexp
 from bayesrepair.fit import Fit
 from bayesrepair.model import Outcome
 from bayesrepair.numerics.blocks import row_blocks
+from bayesrepair.numerics.weighted_error import weighted_mcse
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 
@@ -103,17 +104,30 @@ def predict(fit: Fit, data: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        For classes: ``predicted``, then one column of probabilities for each class. Otherwise: ``mean`` and ``sd``
-        of the outcome's expectation over the posterior.
+        For classes: ``predicted``, one column of probabilities for each class, and ``mcse``, the standard error of
+        the probability of the predicted class. Otherwise: ``mean`` and ``sd`` of the outcome's expectation over the
+        posterior, and ``mcse``, the standard error of that mean. These are errors of Monte Carlo alone.
     """
     rows = fit.as_rows(data)
     mean, sd = mean_and_sd(fit, rows)
+    which = mean.argmax(axis=1)
+    mcse = _error(fit, rows, which)
     if fit.model.outcome.kind != "class":
-        return pd.DataFrame({"mean": mean[:, 0], "sd": sd[:, 0]}, index=rows.index)
+        return pd.DataFrame({"mean": mean[:, 0], "sd": sd[:, 0], "mcse": mcse}, index=rows.index)
     names = class_names(fit)
     frame = pd.DataFrame(mean, index=rows.index, columns=pd.Index(names, name="class"))
-    frame.insert(0, "predicted", names[mean.argmax(axis=1)])
+    frame.insert(0, "predicted", names[which])
+    frame["mcse"] = mcse
     return frame
+
+
+def _error(fit: Fit, rows: Rows, which: np.ndarray) -> np.ndarray:
+    """Monte Carlo error of one output of each row, shape (N,)."""
+    draws, error = fit.draws, np.empty(len(rows))
+    for where, block in row_blocks(rows, len(draws), outputs=_outputs(fit)):
+        values = fit.model.predict(draws.theta, block)[:, np.arange(len(block)), which[where]]
+        error[where] = weighted_mcse(values, draws.weights, draws.chain, ancestor=draws.ancestor).mcse
+    return error
 
 
 def _outputs(fit: Fit) -> int:

@@ -113,7 +113,7 @@ def _now(after: Fit, before: Fit, rows: pd.Index) -> dict[Any, str | Cell]:
     some = before.rows.take(rows)
     if before.model.outcome.kind == "class":
         frame = predict(after, some)
-        probability = frame.drop(columns="predicted").max(axis=1)
+        probability = frame.drop(columns=["predicted", "mcse"]).max(axis=1)
         said = frame["predicted"]
         return {r: Cell(value_text(said[r]), below=f"probability {decimals(probability[r], 2)}") for r in rows}
     mean, sd = mean_and_sd(after, some)
