@@ -68,7 +68,8 @@ class GaussianCheck:
             return Status("unreliable", seen, "Use method='retrain', or sample the model (method='nuts').")
         mode = f"{rung} is the Laplace approximation of the edited posterior"
         if not self.check.passed:
-            return Status("checked", f"{mode}; how good a Gaussian is here: {weights}, {self.check.message}", _SAMPLE)
+            seen = self.check.message.removeprefix("the check fails: ")
+            return Status("checked", f"{mode}, but a Gaussian is poor here: {seen}; {weights}", _SAMPLE)
         if not good:
             return Status("checked", f"{mode}; {self.check.message}, but {weights}", _SAMPLE)
         return Status("ok", f"{mode}; {weights}, {self.check.message}")

@@ -18,6 +18,8 @@ class Status:
         ``ok``: the importance weights (if any) are reliable *and* a check that does not reuse them passes.
         ``checked``: the weights are poor, or the modes uncertain, yet the check passes.
         ``unreliable``: the check fails, or nothing vouches for the result.
+        Of a Gaussian: ``checked`` where it is the Laplace approximation that a refit would give, yet poor as a
+        posterior; ``ok`` where it is good as one too.
     message : str
         What was seen, in one sentence.
     remedy : str

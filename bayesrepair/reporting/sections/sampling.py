@@ -23,6 +23,11 @@ def sampling(material: Material) -> Section:
     posterior = material.edited.before.posterior
     if isinstance(posterior, Gaussian):
         text = "The posterior is known in closed form; nothing was sampled. Figures use draws from it."
+        if posterior.search is not None:
+            text = (
+                "The posterior is a Laplace approximation, the Gaussian at the mode in the unconstrained space: nothing "
+                f"was sampled, and it has no skewness and no heavy tails. {posterior.search}. Figures use draws from it."
+            )
         return Section("sampling", "Model and sampling", [Paragraph(text)])
     draws = material.before.draws
     source = material.before.sampled.posterior

@@ -21,7 +21,8 @@ RUNGS = {
     "conjugate": "The posterior follows the edit in closed form: exact.",
     "weights": "The draws stayed where they were and got importance weights, smoothed by PSIS.",
     "transport": "The draws were moved by an affine map fitted on their gradients, then weighted for the rest.",
-    "retrain": "The model was sampled afresh on the rows that remain: the reference that every shortcut is held to.",
+    "newton": "The Gaussian moved to the mode of the rows that remain by Newton's method: what a Laplace refit finds.",
+    "retrain": "The model was fitted afresh on the rows that remain: the reference that every shortcut is held to.",
 }
 # What the figures of the check mean; those not named here are shown under their own names.
 FIGURES = {
