@@ -1,186 +1,285 @@
 """B1: edited posteriors against pools of refits.
 
-For every edit, five refits (4 × 1000 draws each) make the reference. ``e`` is the mean over predictions of
-|Δ mean| / sd of the pool; ``n`` the same for each refit against the pool of the others. The issue's rule: with
-``auto``, e ≤ max(3n, .08) on every row, never ``ok`` where it is worse, two thirds of the rows served below
-``retrain``. Maximum, log sd ratio and the 5 and 95 % quantiles are tabulated beside.
+For every edit, five refits (4 × 1000 draws after 1000 of tuning) make the reference. ``e`` is the mean over
+predictions of |Δ mean| / sd of the pool, ``n`` the same for each refit against the pool of the others, averaged.
+Strict rule of B1: e ≤ max(2n, .05), maximum ≤ max(2 n_max, .2), mean |log sd ratio| ≤ .1, shifts of the 5 and of the
+95 % quantile ≤ max(2 n_q, .05). ``ok`` is forbidden where e > max(3n, .08).
+
+Pools, draws of the fits and lines are kept under ``benchmarks/cache/editing``: ``--redo-editors`` measures again only
+what other code had measured, and needs no new pools.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import time
-from pathlib import Path
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 import bayesrepair as br
+from bayesrepair.edit import EDITORS
+from bayesrepair.posterior import Draws
+from bayesrepair.status import BayesRepairWarning
+from benchmarks import kept
+from benchmarks.distances import SCALES, bias_and_noise, distance, reference, summaries
+from benchmarks.edits import SEQUENCE, Edit, edits
 from benchmarks.models import MODELS, Problem
-from benchmarks.results import save
+from benchmarks.peers import PEERS
+from benchmarks.verdict import judge, report
 
-RUNGS = ("weights", "transport", "retrain", "auto")
-CACHE = Path(__file__).parent / "cache" / "editing"
 REFITS = 5
+RUNGS = tuple(name for name in ("weights", "transport", "moves", "resample", "retrain", "auto") if name in EDITORS)
 
 
-def edits(problem: Problem, seed: int) -> dict[str, br.Factor]:
-    """The edits of B1 for this model."""
-    rng = np.random.default_rng(1000 + seed)
-    fit, rows = problem.fit, problem.fit.rows
-    expected = _mean_log_lik(fit, rows)
-    worst = rows.row[np.argsort(expected)]
-    failures = problem.holdout.row[np.argsort(_mean_log_lik(fit, problem.holdout))]
-    chosen = {f"delete {k} worst": worst[:k] for k in (5, 20, 50)}
-    chosen["delete 100 random"] = rng.choice(rows.row, 100, replace=False)
-    if problem.groups is not None:
-        labels, counts = np.unique(problem.groups, return_counts=True)
-        chosen["delete biggest county"] = rows.row[problem.groups == labels[counts.argmax()]]
-        chosen["delete 20 gross errors"] = problem.bad[:20]
-        chosen["delete 60 gross errors"] = problem.bad
-    factors = {name: br.Factor(rows.take(ids), -1.0) for name, ids in chosen.items()}
-    for k in (20, 60):
-        factors[f"insert {k} failures"] = br.Factor(problem.holdout.take(failures[:k]), 1.0)
-    return factors
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    rungs: tuple[str, ...]
+    edits: tuple[str, ...] = ()
+    fresh: bool = False
+    redo_editors: bool = False
+    pools_only: bool = False
+    deadline: float = np.inf
+
+    @property
+    def late(self) -> bool:
+        """Whether the budget is spent."""
+        return time.time() > self.deadline
 
 
-def _mean_log_lik(fit: br.Fit, rows: br.Rows) -> np.ndarray:
-    return np.concatenate([fit.model.log_lik(fit.draws.theta, b).mean(axis=0) for _, b in rows.blocks(200)])
+@dataclass(eq=False)
+class Bench:
+    """One model and seed in this process: its problem, and what has been warmed up."""
 
+    model: str
+    seed: int
+    problem: Problem
+    warm: dict[str, float] = field(default_factory=dict)
 
-class Summary:
-    """Mean, sd and two quantiles of the predictions under some draws."""
+    @classmethod
+    def of(cls, model: str, seed: int) -> Bench:
+        """Sample the model, or take the draws that were kept."""
+        file = kept.path("fits", model, seed, suffix=".npz")
+        draws = kept.load_draws(file)
+        problem = MODELS[model](seed, draws)
+        if draws is None:
+            kept.save_draws(file, problem.fit.draws)
+        return cls(model, seed, problem)
 
-    def __init__(self, predictions: np.ndarray, weights: np.ndarray) -> None:
-        self.mean = weights @ predictions
-        self.sd = np.sqrt(weights @ np.square(predictions - self.mean))
-        order = np.argsort(predictions, axis=0)
-        cumulative = np.cumsum(weights[order], axis=0)
-        sorted_ = np.take_along_axis(predictions, order, axis=0)
-        self.quantiles = [
-            np.take_along_axis(sorted_, np.argmax(cumulative >= q, axis=0)[None], axis=0)[0] for q in (0.05, 0.95)
-        ]
+    @property
+    def compile_seconds(self) -> float:
+        """Time that nutpie's compilation took so far."""
+        return self.problem.fit.model.sampler.compile_seconds
 
-    def distance(self, pool: Summary) -> dict[str, float]:
-        """Distances to the pool, in its posterior sds."""
-        shift = np.abs(self.mean - pool.mean) / pool.sd
-        low, high = (np.abs(a - b) / pool.sd for a, b in zip(self.quantiles, pool.quantiles, strict=True))
-        return {
-            "e": shift.mean(),
-            "max": shift.max(),
-            "log_sd": np.abs(np.log(self.sd / pool.sd)).mean(),
-            "q05": low.mean(),
-            "q95": high.mean(),
-        }
+    def refit(self, edit: Edit, seed: int) -> tuple[Draws, dict[str, float]]:
+        """A refit on what the edit leaves, and its time without compilation."""
+        fit = self.problem.fit
+        rows, weight = fit.net(*edit)
+        self.problem.fit.model.sampler.compiled_for(int((weight > 0).sum()))
+        compiled, wall, cpu = self.compile_seconds, time.perf_counter(), time.process_time()
+        draws = fit.model.train(rows, start=fit.draws, rng=np.random.default_rng(seed), weights=weight)
+        assert self.compile_seconds == compiled  # it was compiled beforehand
+        took = {"refit_wall": time.perf_counter() - wall, "refit_cpu": time.process_time() - cpu}
+        return draws, {"refit_seconds": draws.sampling.seconds} | took
 
+    def warm_up(self, rung: str) -> float:
+        """Run a rung once on a trivial deletion and a trivial insertion, so that graphs are built; seconds it took."""
+        if rung not in self.warm:
+            fit, started = self.problem.fit, time.perf_counter()
+            for factor in (
+                br.Factor(fit.rows.at(np.array([0])), -0.01),
+                br.Factor(self.problem.holdout.at(np.array([0])), 0.01),
+            ):
+                self._run(rung, [factor], 0)
+            self.warm[rung] = time.perf_counter() - started
+        return self.warm[rung]
 
-def predictions(problem: Problem, theta: np.ndarray) -> np.ndarray:
-    """Predictions of training and held-out rows, (S, n): the last class's probability, or the mean."""
-    rows = problem.fit.rows.stacked(problem.holdout)
-    parts = [problem.fit.model.predict(theta, block)[:, :, -1] for _, block in rows.blocks(200)]
-    return np.concatenate(parts, axis=1)
+    def line(self, rung: str, edit: Edit, *, in_turn: bool) -> tuple[Draws, dict[str, Any]]:
+        """Run a rung on an edit: the draws that came out, and what is to be tabulated of the way there."""
+        warm = self.warm_up(rung)
+        compiled, wall, cpu = self.compile_seconds, time.perf_counter(), time.process_time()
+        draws, found = self._run(rung, edit, self.seed, in_turn=in_turn)
+        compiled = self.compile_seconds - compiled
+        steps = len(edit) if in_turn and rung not in PEERS else 1
+        found["seconds"] = (time.perf_counter() - wall - compiled) / steps
+        found["cpu"] = (time.process_time() - cpu - compiled) / steps
+        return draws, found | {"warm_up_seconds": warm, "compile_seconds": compiled}
 
-
-def run_edit(problem: Problem, factor: br.Factor, seed: int) -> list[dict]:
-    """All rungs on one edit."""
-    fit = problem.fit
-    rows, weight = fit.net(factor)
-    refits, seconds = [], []
-    for k in range(REFITS):
-        started = time.perf_counter()
-        draws = fit.model.train(rows, start=fit.draws, rng=np.random.default_rng(seed * 100 + k), weights=weight)
-        seconds.append(draws.sampling.seconds or time.perf_counter() - started)
-        refits.append(predictions(problem, draws.theta))
-    noise = _noise(refits)
-    pool = Summary(np.concatenate(refits), _equal(sum(map(len, refits))))
-    nothing = Summary(predictions(problem, fit.draws.theta), _equal(len(fit.draws))).distance(pool)
-    common = {f"{k}_noise": v for k, v in noise.items()} | {
-        "e_nothing": nothing["e"],
-        "refit_seconds": np.median(seconds),
-    }
-    lines = []
-    for rung in RUNGS:
-        edited = br.edit(fit, factor, method=rung, random_seed=seed)
-        after = edited.after.draws
-        distance = Summary(predictions(problem, after.theta), after.weights).distance(pool)
+    def _run(self, rung: str, edit: Edit, seed: int, *, in_turn: bool = False) -> tuple[Draws, dict[str, Any]]:
+        if rung in PEERS:
+            draws, found = PEERS[rung](self.problem.fit, edit, seed)
+            return draws, {"served": rung, "status": "none", "why": "a peer gives no verdict"} | found
+        steps = [[factor] for factor in edit] if in_turn else [edit]
+        fit, evals = self.problem.fit, 0
+        for step in steps:
+            edited = br.edit(fit, step, method=rung, random_seed=seed)
+            fit, evals = edited.after, evals + edited.info.log_lik_evals
         info = edited.info
-        lines.append(
-            common
-            | distance
-            | {"rung": rung, "served": info.rung, "khat": info.khat, "ess": info.ess, "seconds": info.seconds}
-            | {"log_lik_evals": info.log_lik_evals, "status": edited.status.level, "why": str(edited.status)}
-        )
+        tried = " > ".join(f"{a.rung} {a.status.level} {a.seconds:.2f}s" for a in info.attempts)
+        found = {"served": info.rung, "khat": info.khat, "ess": info.ess, "log_lik_evals": evals, "tried": tried}
+        return fit.draws, found | {"status": edited.status.level, "why": str(edited.status)}
+
+
+def cell(bench: Bench, name: str, edit: Edit, asked: Asked) -> dict[str, dict[str, Any]]:
+    """Every line of one edit, by rung; what is kept and still good is not measured again."""
+    at, version, code = (bench.model, bench.seed, name), kept.edit_version(edit), kept.code_version()
+    pool_file, line_file = kept.path("pools", *at, suffix=".npz"), kept.path("lines", *at, suffix=".json")
+    pool = None if asked.fresh else kept.load_pool(pool_file, version)
+    lines = {} if asked.fresh else kept.load_lines(line_file, version)
+    if pool is None:
+        pool = _pool(bench, edit)
+        kept.save_pool(pool_file, pool, version)
+    if asked.pools_only:
+        return lines
+    todo = [r for r in asked.rungs if r not in lines or (asked.redo_editors and _outdated(r, lines[r], code))]
+    if not todo:
+        return lines
+    _, took = bench.refit(edit, 999 + bench.seed)  # times of another run, or of a busier machine, are no yardstick
+    nothing = _distances(bench.problem, bench.problem.fit.draws, pool)
+    for rung in todo:
+        if asked.late:
+            break
+        common = {"edit_version": version, "code": code, "e_nothing": nothing["e"]} | took | _noise(pool)
+        try:
+            draws, found = bench.line(rung, edit, in_turn=name == SEQUENCE)
+            lines[rung] = common | found | _distances(bench.problem, draws, pool)
+        except Exception as error:  # noqa: BLE001 - a rung that breaks is a failed line, and the run goes on
+            lines[rung] = common | {"served": rung, "status": "error", "why": f"{type(error).__name__}: {error}"}
+        kept.save_lines(line_file, lines)
     return lines
 
 
-def _equal(size: int) -> np.ndarray:
-    return np.full(size, 1 / size)
+def _outdated(rung: str, line: dict[str, Any], code: str) -> bool:
+    return rung not in PEERS and line["code"] != code
 
 
-def _noise(refits: list[np.ndarray]) -> dict[str, float]:
-    apart = []
-    for k, one in enumerate(refits):
-        others = np.concatenate([r for j, r in enumerate(refits) if j != k])
-        apart.append(Summary(one, _equal(len(one))).distance(Summary(others, _equal(len(others)))))
-    return pd.DataFrame(apart).mean().to_dict()
+def _pool(bench: Bench, edit: Edit) -> dict[str, dict[str, np.ndarray]]:
+    refits, times = [], []
+    for k in range(REFITS):
+        draws, took = bench.refit(edit, bench.seed * 100 + k)
+        refits.append(draws)
+        times.append(took | {"rhat": draws.sampling.rhat_max, "ess": draws.sampling.ess_min})
+    sampled = {name: np.array([t[name] for t in times]) for name in times[0]}
+    return reference(bench.problem, refits) | {"sampled": sampled}
 
 
-def judge(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rule of the issue, the rule of B1, and honesty, for each line."""
-    good = frame["e"] <= np.maximum(3 * frame["e_noise"], 0.08)
-    strict = (
-        (frame["e"] <= np.maximum(2 * frame["e_noise"], 0.05))
-        & (frame["max"] <= np.maximum(2 * frame["max_noise"], 0.2))
-        & (frame["log_sd"] <= 0.1)
-    )
-    return frame.assign(
-        good=good,
-        strict=strict,
-        false_ok=(frame["status"] == "ok") & ~good,
-        cost=frame["seconds"] / frame["refit_seconds"],
-    )
+def _distances(problem: Problem, draws: Draws, pool: dict[str, dict[str, np.ndarray]]) -> dict[str, float]:
+    """Distances on the unbounded scale under their own names, on the natural one with a prefix."""
+    some, found = summaries(problem, draws), {}
+    for scale in SCALES:
+        prefix = "" if scale == "unbounded" else f"{scale}_"
+        values = distance(some[scale], pool[scale]) | bias_and_noise(some[scale], pool[scale])
+        found |= {prefix + name: float(value) for name, value in values.items()}
+    return found
+
+
+def _noise(pool: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+    """What refits show against one another, averaged; and each refit by itself, to be judged like an edit."""
+    found: dict[str, Any] = {"refit_ess": float(pool["sampled"]["ess"].mean())}
+    found["refit_rhat"] = float(pool["sampled"]["rhat"].max())
+    for scale in SCALES:
+        prefix = "" if scale == "unbounded" else f"{scale}_"
+        for name, values in pool[f"{scale} noise"].items():
+            found[f"{prefix}{name}_noise"] = float(values.mean())
+            found[f"{prefix}{name}_each"] = [float(v) for v in values]
+    return found
+
+
+def run_model(model: str, seed: int, asked: Asked, say: Callable[[str], None] = print) -> None:
+    """All asked edits of one model and seed."""
+    if not asked.late:
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", BayesRepairWarning)  # divergences are in the lines
+            bench = Bench.of(model, seed)
+            every = edits(bench.problem, seed)
+            for name, edit in every.items():
+                if asked.late or not _wanted(name, asked.edits, every):
+                    continue
+                started = time.perf_counter()
+                lines = cell(bench, name, edit, asked)
+                say(f"{model}, seed {seed}, {name} ({time.perf_counter() - started:.0f} s): {_told(lines, asked)}")
+
+
+def _wanted(name: str, wanted: tuple[str, ...], every: Iterable[str]) -> bool:
+    """Whether an edit is asked for: by its name, or by a part of it that is no name itself."""
+    return not wanted or name in wanted or any(part in name for part in wanted if part not in every)
+
+
+def _told(lines: dict[str, dict[str, Any]], asked: Asked) -> str:
+    if not lines:
+        return "pool"
+    some = next(iter(lines.values()))
+    head = f"nothing {some['e_nothing']:.3f}, noise {some['e_noise']:.3f}"
+    told = [
+        f"{rung} {line.get('e', np.nan):.3f} ({line['status']}{' by ' + line['served'] if rung == 'auto' else ''}, "
+        f"cost {line.get('seconds', np.nan) / line['refit_seconds']:.2f})"
+        for rung, line in lines.items()
+        if rung in asked.rungs
+    ]
+    return "; ".join([head, *told])
+
+
+def collected(models: list[str], seeds: range) -> Iterator[dict[str, Any]]:
+    """Every line that is kept for these models and seeds."""
+    for model in models:
+        for seed in seeds:
+            for name, lines in kept.all_lines(model, seed).items():
+                for rung, line in lines.items():
+                    yield {"model": model, "seed": seed, "edit": name, "rung": rung, **line}
 
 
 def main(argv: list[str]) -> None:
-    """Run, cache every edit, and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks editing", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--model", choices=list(MODELS), action="append")
-    parser.add_argument("--fresh", action="store_true", help="ignore cached edits")
-    options = parser.parse_args(argv)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for seed in range(options.seeds):
-        for name in options.model or MODELS:
-            problem = MODELS[name](seed)
-            for edit, factor in edits(problem, seed).items():
-                path = CACHE / f"{name}-{seed}-{edit}.json".replace(" ", "_")
-                if options.fresh or not path.exists():
-                    path.write_text(json.dumps(run_edit(problem, factor, seed), default=float))
-                found = [{"model": name, "seed": seed, "edit": edit, **line} for line in json.loads(path.read_text())]
-                lines += found
-                auto = found[-1]
-                print(
-                    f"{name}, seed {seed}, {edit}: nothing {auto['e_nothing']:.3f}, noise {auto['e_noise']:.3f}; "
-                    + ", ".join(f"{f['rung']} {f['e']:.3f} (k {f['khat']:.2f}, {f['status']})" for f in found)
-                    + f"; served by {auto['served']}",
-                    flush=True,
-                )
-    report(judge(pd.DataFrame(lines)))
-
-
-def report(frame: pd.DataFrame) -> None:
-    """Write the results and print the verdict."""
-    auto = frame[frame["rung"] == "auto"]
-    below = (auto["served"] != "retrain").mean()
-    verdict = (
-        f"auto: {auto['good'].sum()} of {len(auto)} edits within e ≤ max(3n, .08); "
-        f"{auto['false_ok'].sum()} falsely ok; "
-        f"{below:.0%} served below retrain; median cost {auto['cost'].median():.2f} of a refit (sampling only)."
+    """Run what is asked, keep every line, and write the table of all that is kept."""
+    options = _options(argv)
+    asked = Asked(
+        tuple(options.rung or (*RUNGS, *PEERS)),
+        tuple(options.edit or ()),
+        options.fresh,
+        options.redo_editors,
+        options.pools_only,
+        time.time() + options.budget if options.budget else np.inf,
     )
-    shown = ["e", "e_noise", "max", "log_sd", "khat", "ess", "status", "served", "cost", "good"]
-    table = frame.set_index(["model", "seed", "edit", "rung"])[["e_nothing", *shown]]
-    about = f"{__doc__.strip()}\n\n**{verdict}**"
-    path = save("editing", frame, table=table, about=about)
-    print(f"\n{verdict}\nwritten to {path}")
+    seeds = range(options.start, options.start + options.seeds)
+    models = options.model or list(MODELS)
+    if not options.report:
+        _run_all([(model, seed) for seed in seeds for model in models], asked, options.jobs)
+    lines = list(collected(models, seeds))
+    if lines:
+        report(judge(pd.DataFrame(lines)), code=kept.code_version())
+
+
+def _run_all(tasks: list[tuple[str, int]], asked: Asked, jobs: int) -> None:
+    if jobs == 1:
+        for model, seed in tasks:
+            run_model(model, seed, asked)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
+        running = [pool.submit(run_model, model, seed, replace(asked)) for model, seed in tasks]
+        for done in as_completed(running):
+            done.result()
+
+
+def _options(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks editing", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", choices=list(MODELS), action="append", help="one model; may be repeated")
+    parser.add_argument("--edit", action="append", help="a name, or a part of names; may be repeated")
+    parser.add_argument("--rung", choices=[*RUNGS, *PEERS], action="append", help="one rung or peer; may be repeated")
+    parser.add_argument("--seeds", type=int, default=1, help="how many")
+    parser.add_argument("--start", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, help="processes; each runs one model and seed at a time")
+    parser.add_argument("--budget", type=float, help="seconds after which nothing new is begun")
+    parser.add_argument("--fresh", action="store_true", help="new pools and lines")
+    parser.add_argument("--redo-editors", action="store_true", help="measure again what other code had measured")
+    parser.add_argument("--pools-only", action="store_true", help="make the pools of refits and stop")
+    parser.add_argument("--report", action="store_true", help="run nothing; write the table of what is kept")
+    return parser.parse_args(argv)
