@@ -141,7 +141,7 @@ def diagnose(
         edited = _repaired(fit, causes, k, action, method, seeds[2])
     if verify and k:
         with steps.step("verifying", "Verifying against refits on the retained rows"):
-            edited = replace(edited, verification=verify_edit(edited, random_seed=seeds[3]))
+            edited = replace(edited, verification=verify_edit(edited, random_seed=seeds[3], progressbar=progressbar))
     with steps.step("evaluation", "Comparing before and after on held-out rows"):
         before_after = held_out(edited.before, edited.after, parts.shown(failures))
         groups = None if tables.group is None else causes.by(tables.train[tables.group])
