@@ -19,6 +19,7 @@ MOST_STEPS = 200
 AT_THE_MODE = 1e-10  # posterior sds left to go: nothing is gained by another step
 ROUNDING = 1e-5  # below this the gradient may be nothing but rounding, and the decrement stops falling
 FIRST_DAMPING, LARGEST_DAMPING = 1e-3, 1e12
+FLATTEST = 1e-8  # curvature along an axis, relative to the largest: a flatter one is damped as if it were that curved
 GAIN = 1e-4  # share of the predicted gain that a step must realise
 SLACK = 1e-12  # relative; a loss within rounding is none
 
@@ -120,7 +121,7 @@ class _Search:
     ) -> tuple[np.ndarray, float, np.ndarray, float, float] | None:
         """The next point, value, gradient, the damping that it took, and that of the next step."""
         size = np.abs(np.diag(H))
-        scale = np.maximum(size, max(1e-8 * size.max(), np.finfo(float).tiny))
+        scale = np.maximum(size, FLATTEST * max(size.max(), 1.0))
         while damping <= LARGEST_DAMPING:
             step = _solved(H + damping * np.diag(scale), gradient)
             if step is not None:

@@ -25,8 +25,8 @@ def sampling(material: Material) -> Section:
         text = "The posterior is known in closed form; nothing was sampled. Figures use draws from it."
         if posterior.search is not None:
             text = (
-                "The posterior is a Laplace approximation, the Gaussian at the mode in the unconstrained space: nothing "
-                f"was sampled, and it has no skewness and no heavy tails. {posterior.search}. Figures use draws from it."
+                "The posterior is a Laplace approximation, the Gaussian at the mode in the unconstrained space: it has "
+                f"no skewness and no heavy tails. {posterior.search}. Nothing was sampled; figures use draws from it."
             )
         return Section("sampling", "Model and sampling", [Paragraph(text)])
     draws = material.before.draws
