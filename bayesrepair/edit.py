@@ -25,6 +25,7 @@ from bayesrepair.status import EditError, MethodError, PriorWarning, Status
 from bayesrepair.summary import parameter_changes, prediction_changes
 
 SMALLEST_ESS = 200.0  # below this, an expectation is off by more than .07 posterior sd for Monte Carlo reasons alone
+NEARLY_EQUAL = 2.0  # times the average weight
 LARGEST_RHAT = 1.05
 
 
@@ -316,19 +317,30 @@ def _status_of_approximation(posterior: Posterior, info: Info, check: Check | No
             f"{info.rung} gives a {type(posterior).__name__}, unchecked",
             "Verify against a refit.",
         )
-    threshold = khat_threshold(len(posterior))
-    weights = f"k-hat {info.khat:.2f} (good up to {threshold:.2f}), ESS {info.ess:.0f}"
-    good_weights = info.khat <= threshold and info.ess >= min(SMALLEST_ESS, len(posterior) / 4)
+    tail = f"k-hat {info.khat:.2f} (good up to {khat_threshold(len(posterior)):.2f})"
+    weights = f"{'nearly equal weights' if _without_tail(posterior) else tail}, ESS {info.ess:.0f}"
+    good = good_weights(posterior, info)
     if check is None or check.passed is None:
         why = "no independent check is possible" if check is None else check.message
-        level = "checked" if good_weights else "unreliable"
+        level = "checked" if good else "unreliable"
         return Status(level, f"{weights}; {why}", "Verify against a refit.")  # type: ignore[arg-type]
     if not check.passed:
         return Status("unreliable", f"{weights}; {check.message}", "Use method='retrain'.")
-    if good_weights and not check.doubts:
+    if good and not check.doubts:
         return Status("ok", f"{weights}; {check.message}")
     doubt = check.doubts or "the weights are poor"
     return Status("checked", f"{weights}; {check.message}, but {doubt}", "Verify against a refit.")
+
+
+def good_weights(posterior: Draws, info: Info) -> bool:
+    """Whether the weights can be trusted by themselves, by k-hat and ESS."""
+    tail = _without_tail(posterior) or info.khat <= khat_threshold(len(posterior))
+    return bool(tail and info.ess >= min(SMALLEST_ESS, len(posterior) / 4))
+
+
+def _without_tail(posterior: Draws) -> bool:
+    """Whether no weight exceeds twice the average: a tail fitted to the largest of them would mean nothing."""
+    return bool(len(posterior) * posterior.weights.max() <= NEARLY_EQUAL)
 
 
 def _resolve(method: str | Editor) -> Editor:

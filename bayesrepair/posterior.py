@@ -30,6 +30,8 @@ class Sampling:
     seconds : float
         Wall time of the sampling; nan where unknown.
     sampler : str
+    gradients : int, optional
+        Gradients that the run took, tuning included: what an edit is to be cheaper than. None where unknown.
     """
 
     chains: int
@@ -40,6 +42,7 @@ class Sampling:
     ess_min: float
     seconds: float
     sampler: str
+    gradients: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

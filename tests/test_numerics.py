@@ -141,14 +141,14 @@ def test_diagonal_fit_finds_an_independent_gaussian():
         return -0.5 * np.square((theta - 3) / 0.5).sum(1), -(theta - 3) / 0.25
 
     theta = np.random.default_rng(0).standard_normal((300, 2)) * [1.0, 4.0] - 7
-    moved = fit_diagonal(target, theta, iterations=60)(theta)
+    moved = fit_diagonal(target, theta, iterations=60, negligible=1e-9)(theta)
     np.testing.assert_allclose(moved.mean(0), 3, atol=1e-3)
     np.testing.assert_allclose(moved.std(0), 0.5, atol=1e-3)
 
 
 def test_gradient_regression_is_exact_between_gaussians():
     theta = np.random.default_rng(0).standard_normal((3000, 3))
-    fitted = fit_full(gaussian, theta, -theta, start=AffineMap.identity(3), rounds=8)
+    fitted = fit_full(gaussian, theta, -theta, start=AffineMap.identity(3), rounds=8, settled=1e-5)
     np.testing.assert_allclose(fitted.matrix @ fitted.matrix.T, COVARIANCE, atol=0.06)
     np.testing.assert_allclose(fitted(np.zeros((1, 3)))[0], MEAN, atol=0.06)
     log_weights = gaussian(fitted(theta))[0] + fitted.log_det + np.square(theta).sum(1) / 2

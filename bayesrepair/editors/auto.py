@@ -10,15 +10,14 @@ import numpy as np
 
 from bayesrepair.edit import (
     EDITORS,
-    SMALLEST_ESS,
     Attempt,
     Editor,
     Info,
+    good_weights,
     judged,
     refuse_inapplicable,
 )
 from bayesrepair.fit import Change
-from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status
 
@@ -97,7 +96,7 @@ def _tried(
 ) -> tuple[Posterior, Info]:
     started = time.perf_counter()
     posterior, info = editor(change, rng)
-    if not last and isinstance(posterior, Draws) and not info.exact and not _promising(posterior, info):
+    if not last and isinstance(posterior, Draws) and not info.exact and not good_weights(posterior, info):
         status = Status("unreliable", f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: poor weights, not checked")
         info = replace(info, status=status)
     else:
@@ -106,11 +105,6 @@ def _tried(
     assert info.status is not None  # both branches set it
     attempt = Attempt(name, info.khat, info.ess, info.log_lik_evals, seconds, info.status)
     return posterior, replace(info, seconds=seconds, attempts=(attempt,))
-
-
-def _promising(posterior: Draws, info: Info) -> bool:
-    """Whether the weights leave `ok` within reach."""
-    return info.khat <= khat_threshold(len(posterior)) and info.ess >= min(SMALLEST_ESS, len(posterior) / 4)
 
 
 def _worth(info: Info) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,13 +13,14 @@ from bayesrepair.fit import Change
 from bayesrepair.model import Differentiable
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.diagonal_map import fit_diagonal
-from bayesrepair.numerics.efficiency import relative_efficiency
 from bayesrepair.numerics.gradient_regression import fit_full
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
 BLOCKS = 10  # of a single chain, dealt out in turn to the two halves
-TIED_ESS = 0.9  # of the best
+DRAWS_PER_PARAMETER = 6
+SHARE_OF_REFIT = 0.05  # of the gradients that sampling took, for the regressions
+FEWEST_DRAWS, MOST_DRAWS = 300, 1000
 STANDARD_ERRORS = 2.0
 
 
@@ -29,20 +30,24 @@ class Transport:
 
     ``log w = log p_edited(T(θ)) − log p(θ | D) + log|det A|``. Each half of the chains is moved by the map that the
     other half fitted; the expectation of w is the same ratio of normalisers for every map, so that the halves pool
-    on one scale. Three maps are compared on draws that did not fit them: the identity (plain weights), a diagonal
-    one, and a full one; first by effective sample size, among equals by the mean of
-    ``log p_edited(T(θ)) + log|det A|`` with its paired standard error, and the simpler one wins a tie.
+    on one scale. Maps are compared on some draws that did not fit them by the mean of
+    ``log p_edited(T(θ)) + log|det A|`` (minus the Kullback–Leibler divergence of the moved draws, up to a constant)
+    with its paired standard error; the simplest map that is as good as the best moves all draws.
 
     Parameters
     ----------
     maps : tuple of {"identity", "diagonal", "full"}
-        The candidates, from simple to rich.
+        The candidates, from simple to rich. In the full map the matrix is the diagonal map's plus low rank where
+        parameters are too many for the draws.
     fit_draws : int
-        Draws of a half that fit the diagonal map. A draw tells of every coordinate, so 200 are plenty for two
-        numbers a coordinate.
-    regression_draws : int
-        Draws of a half that fit the full map, or 12 P where that is more: each row of the matrix is a regression
-        with P + 1 coefficients.
+        Draws of a half that fit the diagonal map. Their means and sds are those of the whole half, so that few draws
+        are enough for two numbers a coordinate.
+    regression_draws : int, optional
+        Draws of a half that fit the full map. Each row of the matrix is a regression with P + 1 coefficients, so 6 P
+        at least; beyond that from 300 to 1000 by default, so that four rounds take a twentieth of the gradients that
+        sampling took (700 where that is unknown).
+    probe_draws : int
+        Draws of a half on which maps are compared.
     iterations, rounds : int
         Of L-BFGS, and of gradient regression (at most).
 
@@ -60,10 +65,11 @@ class Transport:
     """
 
     maps: tuple[str, ...] = ("identity", "diagonal", "full")
-    fit_draws: int = 200
-    regression_draws: int = 700
+    fit_draws: int = 100
+    regression_draws: int | None = None
+    probe_draws: int = 150
     iterations: int = 20
-    rounds: int = 6
+    rounds: int = 5
 
     accepts: ClassVar[tuple[type, ...]] = (Draws,)
     needs: ClassVar[tuple[type, ...]] = (Differentiable,)
@@ -74,19 +80,17 @@ class Transport:
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
         before, after = Target.before(change), Target.after(change)
-        source = before.log_density(draws.theta)
         half = _halves(draws.chain)
         fitted = [self._fit(before, after, draws, np.flatnonzero(half == h), rng) for h in (0, 1)]
-        candidates = {name: _moved(draws, after, source, half, [fits[name] for fits in fitted]) for name in self.maps}
-        chosen = _choose(candidates)
-        moved = candidates[chosen]
-        posterior = Draws(moved.theta, moved.log_weights, draws.chain, relative_efficiency(moved.theta, draws.chain))
+        scores = self._probed(after, draws, half, fitted, rng)
+        chosen = _choose(scores)
+        posterior = _moved(draws, before, after, half, [fits[chosen] for fits in fitted])
         info = Info(
             "transport",
             khat=posterior.khat,
             ess=posterior.ess,
             log_lik_evals=before.log_lik_evals + after.log_lik_evals,
-            details={"map": chosen, "held_out": _compared(candidates)},
+            details={"map": chosen, "log_density": {name: float(score.mean()) for name, score in scores.items()}},
         )
         return posterior, info
 
@@ -97,32 +101,44 @@ class Transport:
         size = draws.theta.shape[1]
         fits = {"identity": AffineMap.identity(size)}
         if {"diagonal", "full"} & set(self.maps):
-            some = _sample(draws, at, self.fit_draws, rng)
+            some = _representative(draws, at, self.fit_draws, rng)
             fits["diagonal"] = fit_diagonal(after.value_and_gradient, some, iterations=self.iterations)
         if "full" in self.maps:
-            some = _sample(draws, at, max(self.regression_draws, 12 * size), rng)
+            count = _affordable(draws) if self.regression_draws is None else self.regression_draws
+            some = _sample(draws, at, max(count, DRAWS_PER_PARAMETER * size), rng)
             gradient = before.value_and_gradient(some)[1]
             fits["full"] = fit_full(
                 after.value_and_gradient, some, gradient, start=fits["diagonal"], rounds=self.rounds
             )
-        return fits
+        return {name: fits[name] for name in self.maps}
 
-
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """Draws moved by one kind of map: raw log weights, and ``log p_edited(T(θ)) + log|det A|``."""
-
-    theta: np.ndarray
-    log_weights: np.ndarray
-    score: np.ndarray
-    ess: float
-    khat: float
+    def _probed(
+        self,
+        after: Target,
+        draws: Draws,
+        half: np.ndarray,
+        fitted: Sequence[Mapping[str, AffineMap]],
+        rng: np.random.Generator,
+    ) -> dict[str, np.ndarray]:
+        """``log p_edited(T(θ)) + log|det A|`` of every candidate, at some draws that did not fit it."""
+        if len(self.maps) == 1:
+            return {self.maps[0]: np.zeros(1)}
+        some = [_sample(draws, np.flatnonzero(half == h), self.probe_draws, rng) for h in (0, 1)]
+        return {
+            name: np.concatenate([_score(after, some[h], fitted[1 - h][name])[1] for h in (0, 1)]) for name in self.maps
+        }
 
 
 def _halves(chain: np.ndarray) -> np.ndarray:
     """Which half each draw belongs to: whole chains, or blocks of a single chain, dealt out in turn."""
     names, where = np.unique(chain, return_inverse=True)
     return where % 2 if len(names) > 1 else (np.arange(len(chain)) * BLOCKS // len(chain)) % 2
+
+
+def _affordable(draws: Draws) -> int:
+    """Draws of a half whose gradients, in four rounds, are a small share of what sampling took."""
+    taken = None if draws.sampling is None else draws.sampling.gradients
+    return 700 if taken is None else int(np.clip(SHARE_OF_REFIT * taken / 8, FEWEST_DRAWS, MOST_DRAWS))
 
 
 def _sample(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -133,33 +149,41 @@ def _sample(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -
     return draws.theta[rng.choice(at, min(size, len(at)), p=weights)]
 
 
-def _moved(draws: Draws, after: Target, source: np.ndarray, half: np.ndarray, maps: list[AffineMap]) -> _Candidate:
-    """Each half moved by the map of the other."""
-    theta, score = np.empty_like(draws.theta), np.empty(len(draws))
+def _representative(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """A sample shifted and stretched, coordinate by coordinate, to the means and sds of all draws at the positions."""
+    some = _sample(draws, at, size, rng)
+    weights = draws.weights[at] / draws.weights[at].sum()
+    mean = weights @ draws.theta[at]
+    sd = np.sqrt(weights @ np.square(draws.theta[at] - mean))
+    own = some.std(axis=0)
+    return mean + (some - some.mean(axis=0)) * np.where(own > 0, sd / np.where(own > 0, own, 1.0), 1.0)
+
+
+def _score(after: Target, theta: np.ndarray, transport: AffineMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Moved draws, ``log p_edited(T(θ)) + log|det A|`` (−inf outside the support) and the gradient there."""
+    moved = transport(theta)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # outside the support: weight zero
+        value, gradient = after.value_and_gradient(moved)
+    return moved, np.where(np.isnan(value), -np.inf, value) + transport.log_det, gradient
+
+
+def _moved(draws: Draws, before: Target, after: Target, half: np.ndarray, maps: Sequence[AffineMap]) -> Draws:
+    """Each half moved by the map of the other, with raw weights."""
+    source = before.log_density(draws.theta) if draws.log_density is None else draws.log_density
+    theta, gradient, score = np.empty_like(draws.theta), np.empty_like(draws.theta), np.empty(len(draws))
     for h in (0, 1):
-        at, transport = half == h, maps[1 - h]
-        theta[at] = transport(draws.theta[at])
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # outside the support: weight zero
-            score[at] = after.log_density(theta[at]) + transport.log_det
-    score = np.where(np.isnan(score), -np.inf, score)
-    pooled = Draws(theta, draws.log_weights + score - source, draws.chain, draws.r_eff)
-    return _Candidate(theta, pooled.log_weights, score, pooled.ess, pooled.khat)
+        at = half == h
+        theta[at], score[at], gradient[at] = _score(after, draws.theta[at], maps[1 - h])
+    return Draws(theta, draws.log_weights + score - source, draws.chain, draws.r_eff, gradient=gradient)
 
 
-def _choose(candidates: Mapping[str, _Candidate]) -> str:
-    """The simplest map that is as good as any, by effective sample size and then by held-out log density."""
-    most = max(candidate.ess for candidate in candidates.values())
-    tied = [name for name, candidate in candidates.items() if candidate.ess >= TIED_ESS * most]
-    best = max(tied, key=lambda name: candidates[name].score.mean())
-    for name in tied:
-        gain = candidates[best].score - candidates[name].score
-        if name == best or gain.mean() <= STANDARD_ERRORS * gain.std() / np.sqrt(len(gain)):
+def _choose(scores: Mapping[str, np.ndarray]) -> str:
+    """The first, that is the simplest, map whose held-out log density is as good as the best one's."""
+    best = max(scores, key=lambda name: scores[name].mean())
+    for name, score in scores.items():
+        if name == best:
+            break
+        gain = scores[best] - score
+        if gain.mean() <= STANDARD_ERRORS * gain.std() / np.sqrt(len(gain)):
             return name
     return best
-
-
-def _compared(candidates: Mapping[str, _Candidate]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"ess": candidate.ess, "khat": candidate.khat, "log_density": float(candidate.score.mean())}
-        for name, candidate in candidates.items()
-    }

@@ -17,9 +17,12 @@ from bayesrepair.numerics.affine import AffineMap
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 LARGEST_LOG_SCALE = 3.0  # a factor of 20 either way: beyond it one jump is too far
 PENALTY = 1e6  # nats below the start that a step to where the density vanishes counts as
+NEGLIGIBLE = 1e-4  # less than the noise of so few draws
 
 
-def fit_diagonal(target: Target, theta: np.ndarray, *, iterations: int = 20) -> AffineMap:
+def fit_diagonal(
+    target: Target, theta: np.ndarray, *, iterations: int = 20, negligible: float = NEGLIGIBLE
+) -> AffineMap:
     """Fit shift and log-scales by L-BFGS.
 
     Parameters
@@ -29,6 +32,9 @@ def fit_diagonal(target: Target, theta: np.ndarray, *, iterations: int = 20) -> 
     theta : array, shape (S, P)
         Draws of the original posterior, some ten or more (each draw tells of every coordinate).
     iterations : int
+        At most.
+    negligible : float
+        Gain of an iteration, relative to that of all before it, at which the fit ends.
 
     Returns
     -------
@@ -39,24 +45,25 @@ def fit_diagonal(target: Target, theta: np.ndarray, *, iterations: int = 20) -> 
     >>> def target(theta):  # N(3, 2²)
     ...     return -np.square(theta - 3).sum(1) / 8, -(theta - 3) / 4
     >>> moved = fit_diagonal(target, np.array([[-1.0], [1.0]]))(np.array([[-1.0], [0.0], [1.0]]))
-    >>> moved[:, 0].round(2)  # mean 3, standard deviation 2
+    >>> moved[:, 0].round(1)  # mean 3, standard deviation 2
     array([1., 3., 5.])
     """
     mean, size = theta.mean(axis=0), theta.shape[1]
     sd = np.maximum(theta.std(axis=0), 1e-9 * (1 + np.abs(mean)))
     centred = theta - mean
-    floor = float(target(theta)[0].mean()) - PENALTY
+    start = 0.0
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
         scale = np.exp(x[size:])
         with np.errstate(over="ignore", invalid="ignore"):
             value, gradient = target(mean + x[:size] * sd + centred * scale)
         if not (np.isfinite(value).all() and np.isfinite(gradient).all()):
-            return -floor, np.zeros(2 * size)  # higher than anything acceptable: the line search turns back
+            return PENALTY, np.zeros(2 * size)  # higher than anything acceptable: the line search turns back
         slope = np.concatenate([gradient.mean(0) * sd, (gradient * centred * scale).mean(0) + 1])
-        return -(float(value.mean()) + float(x[size:].sum())), -slope
+        return start - (float(value.mean()) + float(x[size:].sum())), -slope
 
+    start = -loss(np.zeros(2 * size))[0]  # so that gains count from zero, and not from the size of the density
     bounds = [(None, None)] * size + [(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)] * size
-    options = {"maxiter": iterations, "maxfun": 2 * iterations}
+    options = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": negligible}
     best = minimize(loss, np.zeros(2 * size), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return AffineMap(mean, mean + best.x[:size] * sd, np.exp(best.x[size:]))

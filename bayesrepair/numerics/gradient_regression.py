@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.covariance import covariance_factor
@@ -23,8 +24,8 @@ DRAWS_PER_DIRECTION = 5
 SHRINKAGE = 4.0  # an entry of M within two standard errors of zero is taken as zero
 CURVATURE_BOUNDS = (0.1, 10.0)  # one round changes no precision by more than this factor
 SMALLEST_STEP = 0.05
-SETTLED = 0.003  # nats between N(0, I) and the Gaussian that a round aims at: nothing is left to do
-TRIAL_DRAWS = 200  # of the line search
+RIDGE = 1e-6  # against the unit variance of whitened draws: a parameter that never moved has no slope
+SETTLED = 0.05  # the weights take care of so little
 
 
 def fit_full(
@@ -34,6 +35,7 @@ def fit_full(
     *,
     start: AffineMap,
     rounds: int = 6,
+    settled: float = SETTLED,
 ) -> AffineMap:
     """Improve an affine map by rounds of gradient regression, each with a line search.
 
@@ -48,7 +50,9 @@ def fit_full(
     start : AffineMap
         Such as the diagonal fit: from the identity the regression can be misled by curvature far away.
     rounds : int
-        At most; a round that gains next to nothing is the last.
+        At most.
+    settled : float
+        Nats. The rounds end where the Gaussian that they aim at is no further away, or when a round gains no more.
 
     Returns
     -------
@@ -73,45 +77,30 @@ def fit_full(
     white = np.linalg.solve(factor, (theta - mean).T).T
     pulled_source = source_gradient @ factor
     image, matrix = start(mean[None])[0], np.linalg.solve(factor, start.square_matrix @ factor)
-    trial = np.linspace(0, len(white) - 1, min(TRIAL_DRAWS, len(white))).astype(int)
-    left, longest = np.inf, 1.0
+    value, gradient = _push(target, white, image, factor @ matrix)
+    before, longest = np.inf, 1.0
     for _ in range(rounds):
-        gradient = _push(target, white, image, factor @ matrix)[1]
         drift, curvature = regress(white, gradient @ (factor @ matrix) - pulled_source)
-        before, left = left, float(np.square(drift).sum() / 2 + np.square(curvature).sum() / 4)
-        if left < SETTLED:
+        left = float(np.square(drift).sum() / 2 + np.square(curvature).sum() / 4)
+        if left < settled or not np.isfinite(left):
             break
         if left > before / 2:  # away from the Gaussian case full steps overshoot and swing to and fro
             longest /= 2
-        step = _step(target, white[trial], image, factor, matrix, drift, curvature, longest=longest)
-        if step == 0.0:
+        before, step = left, longest
+        while step > SMALLEST_STEP:
+            shift, local = _local_map(step * drift, step * curvature)
+            new_image, new_matrix = image + factor @ (matrix @ shift), matrix @ local
+            new_value, new_gradient = _push(target, white, new_image, factor @ new_matrix)
+            if _acceptable(new_value - value, len(drift)):
+                break
+            step /= 2
+        else:
             break
-        shift, local = _local_map(step * drift, step * curvature)
-        image, matrix = image + factor @ (matrix @ shift), matrix @ local
+        gain = float((new_value - value).mean())
+        image, matrix, value, gradient = new_image, new_matrix, new_value, new_gradient
+        if gain < settled:
+            break
     return AffineMap(mean, image, np.linalg.solve(factor.T, (factor @ matrix).T).T)
-
-
-def _step(
-    target: Target,
-    white: np.ndarray,
-    image: np.ndarray,
-    factor: np.ndarray,
-    matrix: np.ndarray,
-    drift: np.ndarray,
-    curvature: np.ndarray,
-    *,
-    longest: float,
-) -> float:
-    """The first of the steps ``longest``, a half of it, a quarter, … that does no harm at some draws; 0 if none."""
-    value = _push(target, white, image, factor @ matrix)[0]
-    step = longest
-    while step > SMALLEST_STEP:
-        shift, local = _local_map(step * drift, step * curvature)
-        new = _push(target, white, image + factor @ (matrix @ shift), factor @ matrix @ local)[0]
-        if _acceptable(new - value, len(drift)):
-            return step
-        step /= 2
-    return 0.0
 
 
 def regress(white: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +123,7 @@ def regress(white: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.nda
     kept = min(size, max(1, count // DRAWS_PER_DIRECTION))
     basis = np.eye(size) if kept == size else np.linalg.svd(centred, full_matrices=False)[2][:kept].T
     inputs, outputs = white @ basis, centred @ basis
-    slope = -np.linalg.lstsq(inputs, outputs, rcond=None)[0]
+    slope = -cho_solve(cho_factor(inputs.T @ inputs + RIDGE * count * np.eye(kept)), inputs.T @ outputs)
     curvature = (slope + slope.T) / 2
     left = (outputs + inputs @ curvature).var(axis=0)
     error = (left[:, None] + left[None, :]) / (4 * max(1, count - kept))

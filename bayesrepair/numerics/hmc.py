@@ -102,8 +102,8 @@ def _tuned_step(
     gradient: np.ndarray,
     factor: np.ndarray,
     rng: np.random.Generator,
-    trials: int = 8,
-    size: int = 50,
+    trials: int = 5,
+    size: int = 40,
 ) -> tuple[float, int]:
     """Step whose acceptance is near the goal, found on short trajectories that are thrown away."""
     some = rng.choice(len(theta), min(size, len(theta)), replace=False)

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import xarray as xr
 from arviz_stats.base import array_stats
 
 from bayesrepair.posterior import Draws, Sampling
@@ -61,6 +62,27 @@ def diagnosed(draws: Draws, sampling: Sampling) -> Draws:
     result = replace(draws, r_eff=r_eff, sampling=replace(sampling, rhat_max=rhat_max, ess_min=ess_min))
     _warn(result)
     return result
+
+
+def gradients_taken(stats: xr.Dataset, tune: int) -> int | None:
+    """Gradients of a run from its sample statistics; tuning, of which nothing is kept, is taken to cost as much a draw.
+
+    Parameters
+    ----------
+    stats : Dataset
+        With ``n_steps`` (nutpie, PyMC) or ``tree_size``, (chain, draw).
+    tune : int
+
+    Returns
+    -------
+    int or None
+        None where the sampler did not keep them.
+    """
+    for name in ("n_steps", "tree_size"):
+        if name in stats.data_vars:
+            steps = stats[name]
+            return int(float(steps.sum()) * (1 + tune / max(1, steps.sizes["draw"])))
+    return None
 
 
 def _warn(draws: Draws) -> None:

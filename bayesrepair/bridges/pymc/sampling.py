@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
-from bayesrepair.bridges.pymc.diagnostics import diagnosed
+from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient, has_products
+from bayesrepair.bridges.pymc.diagnostics import diagnosed, gradients_taken
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.posterior import Draws, Posterior, Sampling
 from bayesrepair.status import DataError, MethodError, SamplingInterrupted
@@ -145,18 +147,39 @@ class RefitSampler:
         settings = settings or self.settings
         _refuse_discrete(self.graph)
         _refuse_weights(weights, len(position))
+        compiled = replace(
+            self._with_rows(inputs, position, weights),
+            initial_point_func=_starting_points(self.graph.initial, start),
+        )
+        return run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
+
+    def gradient(
+        self, inputs: Mapping[str, np.ndarray], position: np.ndarray, weights: np.ndarray
+    ) -> CompiledGradient | None:
+        """Density of weighted rows and its gradient, from what is compiled already; None where nothing serves."""
+        used = int(np.count_nonzero(weights))
+        if not used or self._blocks(used) not in self._targets or self._whole_blocks_are_faster:
+            return None
+        return CompiledGradient(self._with_rows(inputs, position, weights))
+
+    @cached_property
+    def _whole_blocks_are_faster(self) -> bool:
+        return has_products(self.graph)
+
+    def _with_rows(self, inputs: Mapping[str, np.ndarray], position: np.ndarray, weights: np.ndarray) -> Any:
+        """Compiled model that holds these rows and weights."""
         keep = np.flatnonzero(weights)
         target = self.compiled_for(len(keep))
         data = _shared_data(self.graph, target.blocks, inputs, position, weights, keep)
-        starting = _starting_points(self.graph.initial, start)
         used = {variable.name for variable in target.compiled.shared_var_keys}  # the rest was simplified away
-        updated = target.compiled.with_data(**{name: value for name, value in data.items() if name in used})
-        compiled = replace(updated, initial_point_func=starting)
-        return run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
+        return target.compiled.with_data(**{name: value for name, value in data.items() if name in used})
+
+    def _blocks(self, n_rows: int) -> int:
+        return 1 if self.graph.regime == "dynamic" else -(-n_rows // self.graph.n_rows)
 
     def compiled_for(self, n_rows: int) -> CompiledTarget:
         """Target that holds ``n_rows`` rows; compiled at the first call."""
-        blocks = 1 if self.graph.regime == "dynamic" else -(-n_rows // self.graph.n_rows)
+        blocks = self._blocks(n_rows)
         if blocks not in self._targets:
             self._targets[blocks] = compile_target(self.graph, blocks)
             self.compile_seconds += self._targets[blocks].seconds
@@ -214,8 +237,11 @@ def run_nuts(compiled: Any, graph: RowGraph, settings: NutsSettings, *, seed: in
         ess_min=np.nan,
         seconds=seconds,
         sampler=f"nutpie {nutpie.__version__}",
+        gradients=gradients_taken(tree["sample_stats"].to_dataset(), settings.tune),
     )
-    return diagnosed(Draws(theta, np.zeros(len(theta)), chain), sampling)
+    # the sampler's own record of the density saves an edit one pass over the rows
+    log_density = tree["sample_stats"]["logp"].values.astype(float).reshape(-1)
+    return diagnosed(Draws(theta, np.zeros(len(theta)), chain, log_density=log_density), sampling)
 
 
 def _complete(posterior: Any, graph: RowGraph, settings: NutsSettings) -> np.ndarray:

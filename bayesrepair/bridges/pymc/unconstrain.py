@@ -13,7 +13,7 @@ import xarray as xr
 from pytensor.compile.mode import Mode
 from pytensor.graph.replace import clone_replace, vectorize_graph
 
-from bayesrepair.bridges.pymc.diagnostics import diagnosed
+from bayesrepair.bridges.pymc.diagnostics import diagnosed, gradients_taken
 from bayesrepair.posterior import Draws, Sampling
 from bayesrepair.status import DataError
 
@@ -188,7 +188,7 @@ def _transformed(model: pm.Model, constrained: list[np.ndarray]) -> list[np.ndar
 def _sampling(tree: xr.DataTree, chains: int, draws: int) -> Sampling:
     """Collect what the idata knows of the run that made it."""
     attrs: dict[Any, Any] = dict(tree["posterior"].attrs)
-    divergences = 0
+    divergences, taken = 0, None
     if "sample_stats" in tree.children:
         stats = tree["sample_stats"]
         attrs |= stats.attrs
@@ -197,6 +197,8 @@ def _sampling(tree: xr.DataTree, chains: int, draws: int) -> Sampling:
     tune = attrs.get("tuning_steps", 0)
     if "warmup_posterior" in tree.children:
         tune = tree["warmup_posterior"].sizes.get("draw", tune)
+    if "sample_stats" in tree.children:
+        taken = gradients_taken(tree["sample_stats"].to_dataset(), int(tune))
     return Sampling(
         chains=chains,
         draws=draws,
@@ -206,4 +208,5 @@ def _sampling(tree: xr.DataTree, chains: int, draws: int) -> Sampling:
         ess_min=np.nan,
         seconds=float(attrs.get("sampling_time", np.nan)),
         sampler=str(attrs.get("inference_library", "unknown")),
+        gradients=taken,
     )

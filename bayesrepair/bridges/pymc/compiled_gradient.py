@@ -1,0 +1,68 @@
+"""The density that was compiled for sampling, evaluated at many draws: one compilation serves refits and edits."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pytensor.graph.traversal import ancestors
+from pytensor.tensor.blas import BatchedDot
+from pytensor.tensor.blockwise import Blockwise
+from pytensor.tensor.math import Dot
+
+from bayesrepair.bridges.pymc.graph import RowGraph
+
+_SIGNATURE = ctypes.CFUNCTYPE(
+    ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
+)
+_FLOAT = 8  # bytes
+_RAISED = 1  # nutpie's code for an exception inside; 3 and 4 (not finite) come with their values
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledGradient:
+    """Log density and gradient at many draws from the function that nutpie samples.
+
+    Draw by draw, fused loops in machine code: about seven times as fast as whole blocks in NumPy where the likelihood
+    is elementwise (hierarchical normal, 839 rows), slower where it is a matrix product (see `has_products`).
+
+    Parameters
+    ----------
+    compiled : nutpie.compile_pymc.CompiledPyMCModel
+        With the data in place.
+    """
+
+    compiled: Any
+    _function: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_function", _SIGNATURE(self.compiled.compiled_logp_func.address))
+
+    def __call__(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(S, P) → (S,), (S, P); where the density cannot be evaluated −inf and nan."""
+        theta = np.ascontiguousarray(theta, dtype=float)
+        size = theta.shape[1]
+        value, gradient = np.empty(len(theta)), np.empty(theta.shape)
+        data, step = self.compiled.user_data.ctypes.data, _FLOAT * size
+        at, slope, result = theta.ctypes.data, gradient.ctypes.data, value.ctypes.data
+        function = self._function
+        for i in range(len(theta)):
+            if function(size, at + step * i, slope + step * i, result + _FLOAT * i, data) == _RAISED:
+                value[i], gradient[i] = -np.inf, np.nan
+        return value, gradient
+
+
+def has_products(graph: RowGraph) -> bool:
+    """Whether the likelihood of the rows holds matrix products: over many draws these are one fast matrix product."""
+    return any(_is_product(variable.owner.op) for variable in _computed([graph.log_lik]))
+
+
+def _is_product(op: Any) -> bool:
+    return isinstance(op.core_op if isinstance(op, Blockwise) else op, Dot | BatchedDot)
+
+
+def _computed(outputs: Sequence[Any]) -> Iterator[Any]:
+    return (variable for variable in ancestors(outputs) if variable.owner is not None)
