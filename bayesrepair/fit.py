@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -220,6 +221,55 @@ class Fit:
         after = replace(self, posterior=posterior, edits=(*self.edits, *factors), source=None)
         return after if drawn else replace(after, source=self.sampled)
 
+    def group(self, column: str, values: Any) -> pd.Index:
+        """Ids of the training rows of one group or several, in their order.
+
+        Parameters
+        ----------
+        column : str
+            A column of ``table``, or an array of ``rows`` with one number a row, such as an index.
+        values : scalar or iterable of scalars
+            What the column holds in the rows wanted.
+
+        Returns
+        -------
+        Index
+
+        Raises
+        ------
+        DataError
+            If there is no such column, or a value occurs nowhere in it.
+
+        Examples
+        --------
+        >>> from bayesrepair.oracles import NormalNormal
+        >>> rows = Rows({"y": np.zeros(3), "site": np.array([0, 1, 1])}, np.array(["a", "b", "c"]))
+        >>> Fit(NormalNormal(), rows, Draws.plain(np.zeros((4, 1)))).group("site", 1).tolist()
+        ['b', 'c']
+        """
+        labels = self._labels(column)
+        listed = pd.api.types.is_list_like(values)
+        wanted = list(values) if listed else [values]
+        unknown = [value for value in wanted if not (labels == value).any()]
+        if unknown or not wanted:
+            raise _no_such_group(column, labels, unknown)
+        return self.rows.index[labels.isin(wanted).to_numpy()]
+
+    def _labels(self, column: str) -> pd.Series:
+        """One value a training row."""
+        arrays = {name: value for name, value in self.rows.values.items() if value.ndim == 1}
+        if self.table is not None and column in self.table:
+            return pd.Series(self.table[column].to_numpy())
+        if column in arrays:
+            return pd.Series(arrays[column])
+        known = list(dict.fromkeys([*([] if self.table is None else self.table.columns), *arrays]))
+        close = difflib.get_close_matches(str(column), map(str, known), n=1)
+        raise DataError(
+            f"a column among {', '.join(map(repr, known))}",
+            repr(column),
+            f"Did you mean {close[0]!r}?" if close else "Name one of these.",
+        )
+
     def as_rows(self, data: Any) -> Rows:
         """Rows of the model from `Rows` or from the user's own data."""
         return data if isinstance(data, Rows) else self.model.rows(data)
@@ -258,6 +308,20 @@ class Change:
         """Rows with positive weight after the edit, and those weights."""
         where = np.flatnonzero(self.after)
         return self.rows.at(where), self.after[where]
+
+
+def _no_such_group(column: str, labels: pd.Series, unknown: list[Any]) -> DataError:
+    some = [value.item() if isinstance(value, np.generic) else value for value in labels.dropna().unique()]
+    named = ", ".join(map(repr, some[:5])) + (", …" if len(some) > 5 else "")
+    if not unknown:
+        return DataError(f"at least one value of {column!r}", "none", f"Pass one of {named}.")
+    close = difflib.get_close_matches(str(unknown[0]), map(str, some), n=3, cutoff=0.5)
+    meant = [repr(value) for value in some if str(value) in close]
+    return DataError(
+        f"values that {column!r} has (such as {named})",
+        ", ".join(map(repr, unknown[:3])),
+        f"Did you mean {' or '.join(meant)}?" if meant else "Pass one of its values.",
+    )
 
 
 def _net_weights(base: Rows, factors: Sequence[Factor]) -> tuple[Rows, list[np.ndarray], np.ndarray]:

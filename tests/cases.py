@@ -30,15 +30,19 @@ class EditorCase:
 
     ``closed``: it edits the posterior in closed form, and is then exact to 1e-8. ``far``: it can follow edits of many
     rows. ``conjugate_only``: the problem must have a closed form. ``gaussian_only``: its posterior must be Gaussian.
+    ``whole_groups``: it deletes groups that have latents of their own, which no problem here has (test_groups.py).
     """
 
     closed: bool = False
     far: bool = True
     conjugate_only: bool = False
     gaussian_only: bool = False
+    whole_groups: bool = False
 
     def serves(self, problem: Problem) -> bool:
         """Whether the editor can be held to the truth of this problem."""
+        if self.whole_groups:
+            return False
         if self.gaussian_only:
             return problem.conjugate and isinstance(problem.fit(closed=True).posterior, Gaussian)
         return problem.conjugate or not self.conjugate_only
@@ -47,6 +51,7 @@ class EditorCase:
 EDITOR_CASES = {
     "auto": EditorCase(),
     "weights": EditorCase(far=False),
+    "marginal": EditorCase(whole_groups=True),
     "transport": EditorCase(),
     "newton": EditorCase(closed=True, gaussian_only=True),
     "retrain": EditorCase(),

@@ -3,6 +3,7 @@
 from bayesrepair.edit import EDITORS
 from bayesrepair.editors.auto import Auto
 from bayesrepair.editors.conjugate import ConjugateUpdate
+from bayesrepair.editors.marginal import Marginal
 from bayesrepair.editors.newton import Newton
 from bayesrepair.editors.retrain import Retrain
 from bayesrepair.editors.transport import Transport
@@ -10,9 +11,10 @@ from bayesrepair.editors.weights import Weights
 
 EDITORS["auto"] = Auto
 EDITORS["weights"] = Weights
+EDITORS["marginal"] = Marginal
 EDITORS["transport"] = Transport
 EDITORS["newton"] = Newton
 EDITORS["retrain"] = Retrain
 EDITORS["conjugate"] = ConjugateUpdate
 
-__all__ = ["Auto", "ConjugateUpdate", "Newton", "Retrain", "Transport", "Weights"]
+__all__ = ["Auto", "ConjugateUpdate", "Marginal", "Newton", "Retrain", "Transport", "Weights"]
