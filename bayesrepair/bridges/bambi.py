@@ -17,7 +17,7 @@ from formulae.scanner import ScanError
 
 from bayesrepair.bridges.design import Design, design_of
 from bayesrepair.bridges.pymc.extraction import row_graph
-from bayesrepair.bridges.pymc.fit import TrainablePyMCModel, fitted, settings_from
+from bayesrepair.bridges.pymc.fit import Method, TrainablePyMCModel, fitted, settings_from
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.sampling import NutsSettings
 from bayesrepair.bridges.pymc.unconstrain import as_datatree
@@ -106,6 +106,7 @@ def from_bambi(
     model: bmb.Model,
     idata: Any = None,
     *,
+    method: Method = "nuts",
     data: pd.DataFrame | None = None,
     random_seed: Any = None,
     **sample_kwargs: Any,
@@ -118,6 +119,8 @@ def from_bambi(
         Built if it was not.
     idata : DataTree, optional
         What ``model.fit()`` returned, or `pymc.sample` on ``model.backend.model``.
+    method : {"nuts", "laplace"}
+        ``"laplace"``: the Gaussian at the mode instead of draws, as in `from_pymc`.
     data : DataFrame, optional
         Shown beside results in place of ``model.data``, row for row; its index gives the row ids.
     random_seed : int or Generator, optional
@@ -151,7 +154,7 @@ def from_bambi(
     if idata is not None:
         idata = _as_pymc_has_it(model, idata)
     bridge = bridged(model, table, kept=kept, settings=settings_from(sample_kwargs))
-    return fitted(bridge, idata, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
+    return fitted(bridge, idata, method=method, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
 
 
 def bridged(
@@ -305,10 +308,11 @@ def fit_of_formula(
     classes: tuple | None,
     labels: tuple[str, ...],
     preparation: Preparation,
+    method: Method,
     random_seed: Any,
     sample_kwargs: dict[str, Any],
 ) -> Fit:
-    """Sample the Bambi model of a prepared table.
+    """Fit the Bambi model of a prepared table.
 
     Parameters
     ----------
@@ -326,6 +330,7 @@ def fit_of_formula(
         Names of the entries of that vector.
     preparation : callable
         From new rows of the user's to prepared ones.
+    method : {"nuts", "laplace"}
     random_seed : int or Generator, optional
     sample_kwargs : dict
 
@@ -351,7 +356,7 @@ def fit_of_formula(
     bridge = bridged(model, table, kept=every, settings=settings, preparation=preparation, classes=classes)
     if len(labels) > 1:
         bridge.name_entries(COEFFICIENT, labels)
-    return fitted(bridge, None, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
+    return fitted(bridge, None, method=method, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
 
 
 def columns(*values: Any) -> np.ndarray:

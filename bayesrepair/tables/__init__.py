@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -20,10 +20,11 @@ def from_table(
     formula: str | None = None,
     family: str = "auto",
     group: str | None = None,
+    method: Literal["nuts", "laplace"] = "nuts",
     random_seed: Any = None,
     **sample_kwargs: Any,
 ) -> Fit:
-    """Model one column of a table by the others, and sample the model.
+    """Model one column of a table by the others, and fit the model.
 
     Without a formula, every other column predicts: numbers standardised, words coded against the first level in
     alphabetical order, dates as days, missing numbers filled in with the median, missing words as a level of their
@@ -44,6 +45,8 @@ def from_table(
         ``"auto"``: see `read_target`.
     group : str, optional
         Column of groups that get an intercept each, ``(1|group)``.
+    method : {"nuts", "laplace"}
+        ``"nuts"`` samples the posterior; ``"laplace"`` finds the Gaussian at its mode, as in `from_pymc`.
     random_seed : int or Generator, optional
     **sample_kwargs
         Keywords of `pymc.sample`, as in `from_pymc`.
@@ -58,6 +61,8 @@ def from_table(
     DataError
         For an unknown column, ids that occur twice, fewer than 10 rows, a target that never varies or does not
         suit the family, infinite values, or no column that varies.
+    MethodError
+        If the method is unknown, or the Laplace approximation finds no mode.
     SamplingInterrupted
         If fewer draws came back than were asked for.
 
@@ -78,6 +83,7 @@ def from_table(
         classes=recipe.target.classes,
         labels=recipe.labels,
         preparation=recipe,
+        method=method,
         random_seed=random_seed,
         sample_kwargs=sample_kwargs,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,21 +11,24 @@ import pymc as pm
 
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.graph import RowGraph
-from bayesrepair.bridges.pymc.model import DifferentiablePyMCModel, PyMCModel
+from bayesrepair.bridges.pymc.laplace import CurvedPyMCModel, refuse_without_mode
+from bayesrepair.bridges.pymc.model import PyMCModel
 from bayesrepair.bridges.pymc.sampling import NutsSettings, RefitSampler
 from bayesrepair.bridges.pymc.unconstrain import unconstrain
 from bayesrepair.bridges.pymc.vectorised import NUMPY
 from bayesrepair.fit import Fit
-from bayesrepair.posterior import Draws, Posterior
+from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, SamplingInterrupted
 
+Method = Literal["nuts", "laplace"]
+METHODS: tuple[Method, ...] = ("nuts", "laplace")
 _OWN_KEYWORDS = {"draws", "tune", "chains", "cores", "target_accept", "progressbar"}
-_UNTRAINABLE = "{names} is discrete, and refits use NUTS"
+_UNTRAINABLE = "{names} is discrete, and refits use gradients"
 
 
-class TrainablePyMCModel(DifferentiablePyMCModel):
-    """A PyMC model of continuous free variables that can be sampled anew for any rows and weights.
+class TrainablePyMCModel(CurvedPyMCModel):
+    """A PyMC model of continuous free variables that can be fitted anew for any rows and weights.
 
     Parameters
     ----------
@@ -55,14 +58,15 @@ class TrainablePyMCModel(DifferentiablePyMCModel):
         start: Posterior | None = None,
         rng: np.random.Generator,
         weights: np.ndarray | None = None,
-    ) -> Draws:
-        """Draw from the posterior of ``log_prior + Σ weights · log_lik``.
+    ) -> Draws | Gaussian:
+        """Draw from the posterior of ``log_prior + Σ weights · log_lik``, or find its Laplace approximation.
 
         Parameters
         ----------
         rows : Rows
-        start : Draws, optional
-            Chains start from some of these draws.
+        start : Draws or Gaussian, optional
+            Chains start from some of these draws. Where it is a Gaussian the Laplace approximation comes back: the
+            higher of the modes found from the model's initial point and from the mean of ``start``.
         rng : Generator
         weights : array, shape (N,), optional
             Never negative, one by default; rows of weight zero take no part.
@@ -72,8 +76,10 @@ class TrainablePyMCModel(DifferentiablePyMCModel):
         SamplingInterrupted
             If fewer draws came back than were asked for.
         """
-        arrays, position = self._arrays(rows, with_outcome=True)
         weights = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=float)
+        if isinstance(start, Gaussian):
+            return self.laplace(rows, weights, start=start.mean)
+        arrays, position = self._arrays(rows, with_outcome=True)
         return self.sampler.sample(arrays, position, weights=weights, start=start, rng=rng)
 
 
@@ -81,6 +87,7 @@ def from_pymc(
     model: pm.Model,
     idata: Any = None,
     *,
+    method: Method = "nuts",
     data: Any = None,
     outcome: str | None = None,
     random_seed: Any = None,
@@ -88,12 +95,18 @@ def from_pymc(
 ) -> Fit:
     """Make a fit of a PyMC model and its posterior; without a posterior, sample it.
 
+    With ``method="laplace"`` the posterior is the Gaussian at the mode in the unconstrained space, with the curvature
+    there: found in seconds, edited by ``newton``, refitted likewise. How good it is as a posterior is said by the
+    status of each edit.
+
     Parameters
     ----------
     model : pymc.Model
         Its rows must be conditionally independent given the parameters; it is never written.
     idata : DataTree, optional
-        What `pymc.sample` returned for this model.
+        What `pymc.sample` returned for this model. With ``method="laplace"`` the search for the mode also starts from
+        the mean of these draws.
+    method : {"nuts", "laplace"}
     data : DataFrame, mapping of arrays, or Dataset, optional
         The table that the model was built on. Its columns give names to arrays inside the model; the index of a
         DataFrame gives the row ids, and the frame is shown beside results.
@@ -101,8 +114,9 @@ def from_pymc(
         Which observed variable is predicted; the first by default.
     random_seed : int or Generator, optional
     **sample_kwargs
-        Keywords of `pymc.sample`. ``draws``, ``tune``, ``chains``, ``cores``, ``target_accept`` and
-        ``progressbar`` also rule later refits, which otherwise repeat what ``idata`` was sampled with.
+        Keywords of `pymc.sample`; none with ``method="laplace"`` but ``progressbar``. ``draws``, ``tune``, ``chains``,
+        ``cores``, ``target_accept`` and ``progressbar`` also rule later refits, which otherwise repeat what ``idata``
+        was sampled with.
 
     Returns
     -------
@@ -114,6 +128,8 @@ def from_pymc(
         If the rows are not conditionally independent given the parameters; the message names the reason.
     DataError
         If ``idata`` has no posterior or belongs to another model, or ``data`` has other rows.
+    MethodError
+        If the method is unknown, or the Laplace approximation finds no mode.
     SamplingInterrupted
         If fewer draws came back than were asked for.
 
@@ -131,27 +147,50 @@ def from_pymc(
     else:
         bridge = TrainablePyMCModel(model, graph, settings=settings)
     table = data.loc[bridge.training.row] if isinstance(data, pd.DataFrame) else None
-    return fitted(bridge, idata, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
+    return fitted(bridge, idata, method=method, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
 
 
 def fitted(
     bridge: PyMCModel,
     idata: Any,
     *,
+    method: Method = "nuts",
     table: pd.DataFrame | None,
     random_seed: Any,
     sample_kwargs: dict[str, Any],
 ) -> Fit:
-    """Fit of a bridged model: its draws taken from ``idata``, or sampled."""
+    """Fit of a bridged model: its draws taken from ``idata``, or sampled, or its Laplace approximation."""
+    if method not in METHODS:
+        raise MethodError(f"method one of {', '.join(map(repr, METHODS))}", repr(method), "Pass one of these names.")
+    if method == "laplace":
+        gaussian = _laplace(bridge, idata, sample_kwargs)
+        return Fit(bridge, bridge.training, gaussian, table=table)
     if idata is not None:
         draws = unconstrain(bridge.pymc, idata)
         _repeat_in_refits(bridge, draws, sample_kwargs)
     elif isinstance(bridge, TrainablePyMCModel) and set(sample_kwargs) <= _OWN_KEYWORDS:
         # The density compiled here is the one that refits use; pm.sample would compile a second time.
-        draws = bridge.train(bridge.training, rng=np.random.default_rng(random_seed))
+        sampled = bridge.train(bridge.training, rng=np.random.default_rng(random_seed))
+        assert isinstance(sampled, Draws)  # no Gaussian to start from was given
+        draws = sampled
     else:
         draws = _sampled_by_pymc(bridge.pymc, random_seed, sample_kwargs)
     return Fit(bridge, bridge.training, draws, table=table)
+
+
+def _laplace(bridge: PyMCModel, idata: Any, sample_kwargs: dict[str, Any]) -> Gaussian:
+    """Laplace approximation of the training rows, or the reason why there is none."""
+    unused = set(sample_kwargs) - {"progressbar"}
+    if unused:
+        raise MethodError(
+            "no keywords of the sampler with method='laplace'", ", ".join(sorted(unused)), "Leave them out."
+        )
+    if not isinstance(bridge, TrainablePyMCModel):
+        raise MethodError("a model of continuous free variables for method='laplace'", bridge.lacks["Trainable"])
+    start = None if idata is None else unconstrain(bridge.pymc, idata).theta.mean(axis=0)
+    gaussian = bridge.laplace(bridge.training, np.ones(len(bridge.training)), start=start)
+    refuse_without_mode(gaussian)
+    return gaussian
 
 
 def settings_from(sample_kwargs: dict[str, Any]) -> NutsSettings:
