@@ -52,7 +52,8 @@ class Verification:
     ----------
     distances : DataFrame
         Indexed by ``metric``: ``distance`` (edited to refit, mean over refits), ``refit_noise`` (refit to refit, mean
-        over ordered pairs), ``ratio``, ``low`` and ``high`` (range of the ratio over the refits), ``limit``.
+        over ordered pairs), ``ratio``, ``low`` and ``high`` (range of the ratio over the refits), ``limit`` (what does
+        not matter, or is within chance for another refit).
     refits : tuple of Draws
     passed : bool
         Whether every metric stays within its limit.
@@ -115,6 +116,17 @@ class _Summary:
     theta_mean: np.ndarray
     theta_sd: np.ndarray
     quantiles: np.ndarray = field(default_factory=lambda: np.zeros((len(LEVELS), 0)))  # of predictions, (2, N·K)
+    chance: _Chance = field(default_factory=lambda: _Chance())
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """How far, in posterior sds, the means of two refits may lie apart by chance: 99.5 % quantiles."""
+
+    prediction_average: float = 0.0
+    prediction_largest: float = 0.0
+    parameter_average: float = 0.0
+    parameter_largest: float = 0.0
 
 
 def _scale(reference: np.ndarray) -> np.ndarray:
@@ -152,28 +164,60 @@ def _quantile(k: int) -> Callable[[_Summary, _Summary], float]:
     return distance
 
 
-# Name → distance of an edited posterior to a reference, and the limit below which more refit noise does not matter.
-# Means and sds: .05 sd on average is what 800 independent draws know of a mean; a single one of many may be off by .2.
-# A 5 % quantile is known 2.1 times less well than a mean from the same draws, hence .1.
+# Name → distance of an edited posterior to a reference; the limit below which more refit noise does not matter; what
+# chance allows a refit, where that may be more. .05 sd on average is what 800 independent draws know of a mean; a
+# single one of many may be off by .2. A 5 % quantile is known 2.1 times less well than a mean from the same draws.
 Distance = Callable[[Any, Any], float]
-DISTANCES: dict[str, tuple[Distance, float]] = {
-    "prediction mean, average |Δ|/sd": (lambda a, b: _average(_shift(a.mean, b.mean, b.sd)), 0.05),
-    "prediction mean, largest |Δ|/sd": (lambda a, b: _largest(_shift(a.mean, b.mean, b.sd)), 0.2),
-    "prediction sd, average |log ratio|": (lambda a, b: _average(_log_ratio(a.sd, b.sd)), 0.1),
-    "prediction 5 % quantile, average |Δ|/sd": (_quantile(0), 0.1),
-    "prediction 95 % quantile, average |Δ|/sd": (_quantile(1), 0.1),
-    "parameter mean, average |Δ|/sd": (lambda a, b: _average(_shift(a.theta_mean, b.theta_mean, b.theta_sd)), 0.05),
-    "parameter mean, largest |Δ|/sd": (lambda a, b: _largest(_shift(a.theta_mean, b.theta_mean, b.theta_sd)), 0.2),
-    "parameter sd, average |log ratio|": (lambda a, b: _average(_log_ratio(a.theta_sd, b.theta_sd)), 0.1),
-    "parameter sd, largest |log ratio|": (lambda a, b: _largest(_log_ratio(a.theta_sd, b.theta_sd)), 0.2),
+Metric = tuple[Distance, float, Callable[[Any], float]]
+QUANTILE_NOISE = 2.1
+
+
+def _none(reference: Any) -> float:
+    return 0.0
+
+
+DISTANCES: dict[str, Metric] = {
+    "prediction mean, average |Δ|/sd": (
+        lambda a, b: _average(_shift(a.mean, b.mean, b.sd)),
+        0.05,
+        lambda b: b.chance.prediction_average,
+    ),
+    "prediction mean, largest |Δ|/sd": (
+        lambda a, b: _largest(_shift(a.mean, b.mean, b.sd)),
+        0.2,
+        lambda b: b.chance.prediction_largest,
+    ),
+    "prediction sd, average |log ratio|": (lambda a, b: _average(_log_ratio(a.sd, b.sd)), 0.1, _none),
+    "prediction 5 % quantile, average |Δ|/sd": (
+        _quantile(0),
+        QUANTILE_NOISE * 0.05,
+        lambda b: QUANTILE_NOISE * b.chance.prediction_average,
+    ),
+    "prediction 95 % quantile, average |Δ|/sd": (
+        _quantile(1),
+        QUANTILE_NOISE * 0.05,
+        lambda b: QUANTILE_NOISE * b.chance.prediction_average,
+    ),
+    "parameter mean, average |Δ|/sd": (
+        lambda a, b: _average(_shift(a.theta_mean, b.theta_mean, b.theta_sd)),
+        0.05,
+        lambda b: b.chance.parameter_average,
+    ),
+    "parameter mean, largest |Δ|/sd": (
+        lambda a, b: _largest(_shift(a.theta_mean, b.theta_mean, b.theta_sd)),
+        0.2,
+        lambda b: b.chance.parameter_largest,
+    ),
+    "parameter sd, average |log ratio|": (lambda a, b: _average(_log_ratio(a.theta_sd, b.theta_sd)), 0.1, _none),
+    "parameter sd, largest |log ratio|": (lambda a, b: _largest(_log_ratio(a.theta_sd, b.theta_sd)), 0.2, _none),
 }
 # Of predictive masses (edited, refit). At a total variation of .005 no event about an outcome changes its probability
 # by more than half a percentage point, on average over rows; of a single row, by two points. A divergence is the log
 # score that a reader of the edited predictive loses: at 1e-4 nats a row it takes ten thousand rows to lose one nat.
-PREDICTIVE_DISTANCES: dict[str, tuple[Distance, float]] = {
-    "predictive total variation, average": (lambda a, b: _average(total_variation(a, b)), 0.005),
-    "predictive total variation, largest": (lambda a, b: _largest(total_variation(a, b)), 0.02),
-    "predictive KL from refits, average (nats)": (lambda a, b: _average(kl_divergence(b, a)), 1e-4),
+PREDICTIVE_DISTANCES: dict[str, Metric] = {
+    "predictive total variation, average": (lambda a, b: _average(total_variation(a, b)), 0.005, _none),
+    "predictive total variation, largest": (lambda a, b: _largest(total_variation(a, b)), 0.02, _none),
+    "predictive KL from refits, average (nats)": (lambda a, b: _average(kl_divergence(b, a)), 1e-4, _none),
 }
 
 
@@ -269,15 +313,28 @@ def _some_rows(rows: Rows, rng: np.random.Generator) -> Rows:
 
 def _summary(fit: Fit, draws: Draws, rows: Rows) -> _Summary:
     means, sds, quantiles = [], [], []
+    total, largest, count = np.zeros(len(draws)), np.zeros(len(draws)), 0
     for _, block in row_blocks(rows, len(draws), outputs=len(fit.model.outcome.classes or (0,))):
-        values = unbounded(fit.model.predict(draws.theta, block), fit.model.outcome)
-        means.append(np.einsum("s,snk->nk", draws.weights, values))
-        sds.append(np.sqrt(np.einsum("s,snk->nk", draws.weights, np.square(values - means[-1]))))
-        quantiles.append(weighted_quantiles(values.reshape(len(draws), -1), draws.weights, LEVELS))
-    mean, sd = np.concatenate(means), np.concatenate(sds)
+        values = unbounded(fit.model.predict(draws.theta, block), fit.model.outcome).reshape(len(draws), -1)
+        mean = draws.weights @ values
+        sd = _spread(draws.weights @ np.square(values - mean), mean)
+        away = _shift(values, mean, sd)
+        total, largest, count = total + away.sum(1), np.maximum(largest, away.max(1)), count + len(mean)
+        quantiles.append(weighted_quantiles(values, draws.weights, LEVELS))
+        means.append(mean)
+        sds.append(sd)
     theta_mean = draws.weights @ draws.theta
     theta_sd = _spread(draws.weights @ np.square(draws.theta - theta_mean), theta_mean)
-    return _Summary(mean, _spread(np.square(sd), mean), theta_mean, theta_sd, np.concatenate(quantiles, axis=1))
+    away = _shift(draws.theta, theta_mean, theta_sd)
+    chance = _chance(draws, total / max(count, 1), largest, away.mean(1), away.max(1))
+    parts = np.concatenate(means), np.concatenate(sds), theta_mean, theta_sd, np.concatenate(quantiles, axis=1)
+    return _Summary(*parts, chance)
+
+
+def _chance(draws: Draws, *away: np.ndarray) -> _Chance:
+    """By the central limit theorem two means differ as one draw does from the mean, times ``√(2 / ESS)``."""
+    reach = weighted_quantiles(np.stack(away, axis=1), draws.weights, [0.995])[0]
+    return _Chance(*(float(r) for r in reach * np.sqrt(2 / draws.ess)))
 
 
 def _compared(fit: Fit, refits: list[Draws], rows: Rows, rng: np.random.Generator) -> tuple[pd.DataFrame, str]:
@@ -294,13 +351,13 @@ def _compared(fit: Fit, refits: list[Draws], rows: Rows, rng: np.random.Generato
     return pd.concat(frames), omitted
 
 
-def _distances(edited: Any, refits: list, table: dict[str, tuple[Distance, float]] | None = None) -> pd.DataFrame:
+def _distances(edited: Any, refits: list, table: dict[str, Metric] | None = None) -> pd.DataFrame:
     """One line a metric of the table (by default, of summaries)."""
     lines = {}
-    for name, (distance, limit) in (DISTANCES if table is None else table).items():
+    for name, (distance, limit, chance) in (DISTANCES if table is None else table).items():
         to_refits = np.array([distance(edited, refit) for refit in refits])
         noise = float(np.mean([distance(a, b) for a, b in permutations(refits, 2)]))
-        lines[name] = _line(to_refits, noise, limit)
+        lines[name] = _line(to_refits, noise, max(limit, float(np.mean([chance(refit) for refit in refits]))))
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("metric")
 
 
