@@ -15,8 +15,8 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError
 from bayesrepair.target import Target
 
-LOOKED_AT = 5  # draws: an exact zero at each of them is no coincidence
-COUPLING = 1e-8  # of a gradient: less is rounding
+LOOKED_AT = 5  # draws: no influence at any of them is no coincidence
+ROUNDING = 1e-8  # of a gradient; what gradients let pass is decided by values, bit by bit
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +38,8 @@ class OwnLatents:
 def own_latents(change: Change) -> tuple[OwnLatents, ...]:
     """Entries of theta that deleted rows touch and no retained row does, split where they are independent.
 
-    An entry is touched by a row whose log-likelihood changes with it: candidates have a gradient of exactly zero over
-    the retained rows at several draws; then entries are exchanged between draws, which must leave each retained row's
+    An entry is touched by a row whose log-likelihood changes with it: candidates have no gradient over the retained
+    rows at several draws; then candidates are exchanged between draws, which must leave each retained row's
     log-likelihood as it is, bit by bit. Entries that share a row, or whose prior does not factorise given all others
     (mixed second differences), stay together.
 
@@ -63,9 +63,9 @@ def own_latents(change: Change) -> tuple[OwnLatents, ...]:
     deleted = np.flatnonzero((change.before > 0) & (change.after == 0))
     retained, weight = change.retained
     prior = _gradient(model, theta, change.rows.at(slice(0, 0)), np.zeros(0))
-    untouched = (_gradient(model, theta, retained, weight) == prior).all(axis=0)
-    touched = (_gradient(model, theta, change.rows.at(deleted), change.before[deleted]) != prior).any(axis=0)
-    entries = np.flatnonzero(untouched & touched)
+    kept = _differs(_gradient(model, theta, retained, weight), prior)
+    touched = _differs(_gradient(model, theta, change.rows.at(deleted), change.before[deleted]), prior)
+    entries = np.flatnonzero(touched & ~kept)
     if len(entries) and _touching(model, theta, entries, retained).any():
         entries = np.array([j for j in entries if not _touching(model, theta, np.array([j]), retained).any()], int)
     if not len(entries):
@@ -88,6 +88,11 @@ def _gradient(model: Differentiable, theta: np.ndarray, rows: Rows, weight: np.n
     return Target(model, rows, weight).value_and_gradient(theta)[1]
 
 
+def _differs(gradient: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Which columns of (S, P) differ beyond rounding at any draw, (P,)."""
+    return (np.abs(gradient - base) > ROUNDING * (1 + np.abs(base))).any(axis=0)
+
+
 def _touching(model: Differentiable, theta: np.ndarray, entries: np.ndarray, rows: Rows) -> np.ndarray:
     """Which rows' log-likelihood changes when draws exchange these entries, (N,)."""
     exchanged = theta.copy()
@@ -106,8 +111,7 @@ def _coupled(model: Differentiable, theta: np.ndarray, entries: np.ndarray, none
     for k, j in enumerate(entries):
         exchanged = theta.copy()
         exchanged[:, j] = np.roll(theta[:, j], 1)
-        change = np.abs(_gradient(model, exchanged, none, np.zeros(0))[:, entries] - base)
-        coupled[k] = (change > COUPLING * (1 + np.abs(base))).any(axis=0)
+        coupled[k] = _differs(_gradient(model, exchanged, none, np.zeros(0))[:, entries], base)
     return coupled | coupled.T
 
 

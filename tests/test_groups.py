@@ -137,7 +137,7 @@ def exact(fit, *factors):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_mean_and_covariance_are_those_of_the_closed_form(name):
-    fit = fitted(MODELS[name], sites(MODELS[name], SIZES), draws=8000)
+    fit = fitted(MODELS[name], sites(MODELS[name], SIZES), draws=3000)
     factor = deletion(fit, "S3")
     edited = br.edit(fit, factor, method="marginal", random_seed=0)
     mean, covariance = exact(fit, factor)
@@ -225,6 +225,44 @@ def test_flipping_a_sign_is_noticed(grouped):
     flipped = replace(edited.after, posterior=Draws(draws.theta, -draws.log_weights, draws.chain))
     with pytest.raises(AssertionError):
         matches(replace(edited, after=flipped), *expected(grouped, delete))
+
+
+# --- against refits ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def visits():
+    """Counts in eight clinics, the last of them busy, with clinic effects of unknown spread."""
+    import pymc as pm
+
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame({"clinic": np.repeat(list("ABCDEFGH"), [9] * 7 + [40])}, index=np.arange(100, 203))
+    code, names = pd.factorize(table["clinic"])
+    table["visits"] = rng.poisson(np.exp(1.0 + np.append(rng.normal(0, 0.5, 7), 0.8)[code]))
+    with pm.Model(coords={"clinic": names}) as model:
+        at = pm.Data("at", code)
+        level, spread = pm.Normal("level", 1.0, 1.0), pm.HalfNormal("spread", 1.0)
+        effect = pm.Normal("effect", level, spread, dims="clinic")
+        pm.Poisson("visits", pm.math.exp(effect[at]), observed=table["visits"].to_numpy())
+    sampling = {"draws": 1000, "tune": 1000, "chains": 4, "cores": 1, "progressbar": False, "target_accept": 0.95}
+    return br.from_pymc(model, data=table, random_seed=3, **sampling)
+
+
+def test_counts_agree_with_long_refits(visits):
+    factor = Factor(visits.rows.take(visits.group("clinic", "H")), -1.0)
+    edited = br.edit(visits, factor, method="marginal", random_seed=0)
+    rows, weight = visits.net(factor)
+    refits = [visits.model.train(rows, weights=weight, rng=np.random.default_rng(k)) for k in range(3)]
+    theta = np.concatenate([refit.theta for refit in refits])
+    mean, sd = theta.mean(axis=0), theta.std(axis=0)
+    error = np.sqrt(1 / edited.info.ess + 1 / sum(refit.sampling.ess_min for refit in refits))
+    got_mean, got_sd, _ = moments(edited.after.posterior)
+    np.testing.assert_array_less(np.abs(got_mean - mean) / sd, 4.5 * error)
+    np.testing.assert_array_less(np.abs(np.log(got_sd / sd)), 6 * error)
+    assert edited.info.khat < 0.7
+    assert edited.status.level == "ok"
+    nothing = np.abs(visits.draws.theta.mean(axis=0) - mean) / sd
+    assert nothing.max() > 10 * error  # the edit had something to do
 
 
 # --- integrals --------------------------------------------------------------------------------------------------------
