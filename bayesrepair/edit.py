@@ -193,6 +193,18 @@ class Edited:
 
         return plot_edit(self, var_names=var_names, figsize=figsize)
 
+    def plot_forest(self, *, var_names: Sequence[str] | None = None, figsize: tuple[float, float] | None = None) -> Any:
+        """Intervals of the parameters that move most; see `bayesrepair.reporting.plots.plot_forest`."""
+        from bayesrepair.reporting.plots import plot_forest
+
+        return plot_forest(self, var_names=var_names, figsize=figsize)
+
+    def plot_changes(self, data: Any, *, figsize: tuple[float, float] | None = None) -> Any:
+        """The predictions that change most; see `bayesrepair.reporting.plots.plot_changes`."""
+        from bayesrepair.reporting.plots import plot_changes
+
+        return plot_changes(self, data, figsize=figsize)
+
     def _head(self) -> str:
         deleted = sum(int((f.powers < 0).sum()) for f in self.factors)
         inserted = sum(int((f.powers > 0).sum()) for f in self.factors)
@@ -262,6 +274,8 @@ def edit(
     _refuse_nonfinite(posterior, info.rung)
     if info.status is None:
         info = judged(change, posterior, info, rng)
+    if isinstance(posterior, Draws):
+        posterior = replace(posterior, gradient=None)  # it was for the check
     seed = int(random_seed) if isinstance(random_seed, int | np.integer) else None
     info = replace(info, seconds=time.perf_counter() - started, random_seed=seed)
     return Edited(fit, fit.edited(posterior, factors, drawn=info.exact), factors, info)

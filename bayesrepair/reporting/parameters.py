@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from arviz_stats import summary
 from bayesrepair.datatree import posterior_tree
 from bayesrepair.edit import Edited
 from bayesrepair.fit import Fit
-from bayesrepair.posterior import Gaussian
+from bayesrepair.posterior import Draws, Gaussian
 from bayesrepair.status import DataError
 
 LARGEST_VARIABLE = 300  # elements; row-wide deterministics are not what a reader looks for
@@ -96,6 +97,16 @@ def interval_name() -> str:
 
     kind = {"eti": "equal-tailed", "hdi": "highest-density"}[rcParams["stats.ci_kind"]]
     return f"{100 * rcParams['stats.ci_prob']:.0f} % {kind} interval"
+
+
+def pooled_refits(edited: Edited) -> Fit | None:
+    """The refits of a verified edit, pooled."""
+    if edited.verification is None:
+        return None
+    refits = edited.verification.refits
+    theta = np.concatenate([draws.theta for draws in refits])
+    chain = np.concatenate([[f"{k}, {name}" for name in draws.chain] for k, draws in enumerate(refits)])
+    return replace(edited.after, posterior=Draws.plain(theta, np.unique(chain, return_inverse=True)[1]))
 
 
 def both_sides(edited: Edited, *, var_names: Sequence[str] | None = None) -> tuple[xr.Dataset, xr.Dataset, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from bayesrepair.reporting.parameters import both_sides, changes
+from bayesrepair.reporting.parameters import both_sides, changes, pooled_refits, scalar_draws
 from bayesrepair.reporting.plots.style import (
     AFTER,
     BEFORE,
     BLUE,
+    CHARACTERS_AN_INCH,
+    GREEN,
     INK,
     MUTED,
     VERMILION,
@@ -22,7 +25,7 @@ from bayesrepair.reporting.plots.style import (
     plain,
     titled,
 )
-from bayesrepair.reporting.wording import decimals
+from bayesrepair.reporting.wording import decimals, plural
 
 if TYPE_CHECKING:
     from bayesrepair.edit import Edited
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 MOST = 9
 COLUMNS = 3
+COLOURS = {"before": BEFORE, "refit": GREEN, "after": AFTER}
+LINES = {"before": "-", "refit": "--", "after": "-"}
 
 
 def plot_edit(
@@ -38,67 +43,111 @@ def plot_edit(
     var_names: Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
     most: int = MOST,
+    backend: str = "matplotlib",
 ) -> Any:
     """Marginals before and after the edit: the parameters whose means move most, one plot each.
 
     Parameters
     ----------
     edited : Edited
+        Where it was verified, its refits are drawn too.
     var_names : sequence of str, optional
         Variables to show, as ArviZ names them; by default all compete for the ``most`` places.
     figsize : tuple of float, optional
+        Inches.
     most : int
         Scalar parameters shown.
+    backend : str
+        Of arviz-plots.
 
     Returns
     -------
     arviz_plots.PlotCollection
-        On the matplotlib backend; ``.viz`` holds figure, axes and lines.
+        ``.viz`` holds figure, plots and lines.
     """
     before, after, _ = both_sides(edited, var_names=var_names)
     shift = changes(before, after)["shift"].head(most)
     titles = {name: f"{name}: {decimals(value, 2, sign=True)} sd" for name, value in shift.items()}
-    size = min(before.sizes["chain"] * before.sizes["draw"], after.sizes["chain"] * after.sizes["draw"])
-    return _marginals(_pooled(before, titles, size), _pooled(after, titles, size), figsize)
+    sides = {"before": before, "after": after}
+    refits = pooled_refits(edited)
+    if refits is not None:
+        sides = {"before": before, "refit": scalar_draws(refits, var_names=var_names)[0], "after": after}
+    size = min(side.sizes["chain"] * side.sizes["draw"] for side in sides.values())
+    trees = {name: _pooled(side, titles, size) for name, side in sides.items()}
+    return _marginals(trees, figsize, backend, headline(edited, str(shift.index[0]), float(shift.iloc[0])))
 
 
-def _pooled(posterior: xr.Dataset, titles: dict[Any, str], size: int) -> xr.Dataset:
-    """Draws of one chain under their titles: both sides must be equally long to be drawn together."""
+def headline(edited: Edited, parameter: str, shift: float) -> str:
+    """What was done, and what moved most."""
+    return f"{treatment(edited)}: {parameter} moves most, by {decimals(shift, 2, sign=True)} sd"
+
+
+def treatment(edited: Edited) -> str:
+    """What was done to which number of rows, and whether it can be believed."""
+    power: dict[str, set[Any]] = {"removed": set(), "weakened": set(), "added": set()}
+    for factor in edited.factors:
+        for row, by in zip(factor.rows.row.tolist(), factor.powers, strict=True):
+            if by:
+                power["added" if by > 0 else "removed" if by <= -1 else "weakened"].add(row)
+    relabelled = power["added"] & (power["removed"] | power["weakened"])
+    counts = {"relabelled": len(relabelled)} | {what: len(rows - relabelled) for what, rows in power.items()}
+    parts = [f"{plural(count, 'row')} {what}" for what, count in counts.items() if count]
+    proof = edited.verification
+    word = edited.status.level if proof is None else "verified" if proof.passed else "not verified"
+    return f"{', '.join(parts) or 'Nothing changed'} ({edited.info.rung}, {word})"
+
+
+def _pooled(posterior: xr.Dataset, titles: dict[Any, str], size: int) -> xr.DataTree:
+    """Draws of one chain under their titles: all sides must be equally long to be drawn together."""
     pooled = {}
     for name, title in titles.items():
         values = posterior[name].to_numpy().reshape(-1)
         some = np.linspace(0, len(values) - 1, size).round().astype(int)
         pooled[plain(title)] = (("chain", "draw"), values[some][None])
-    return xr.Dataset(pooled)
+    return xr.DataTree.from_dict({"posterior": xr.Dataset(pooled)})
 
 
-def _marginals(before: xr.Dataset, after: xr.Dataset, figsize: tuple[float, float] | None) -> Any:
+def _marginals(trees: dict[str, xr.DataTree], figsize: tuple[float, float] | None, backend: str, heading: str) -> Any:
     # arviz-plots takes most of a second to import, and brings pyplot.
     from arviz_plots import plot_dist
 
-    count = len(before.data_vars)
+    count = len(trees["before"]["posterior"].data_vars)
     columns = min(COLUMNS, count)
-    lines = int(np.ceil(count / columns))
-    trees = {name: xr.DataTree.from_dict({"posterior": side}) for name, side in (("before", before), ("after", after))}
+    size = figsize or (3.2 * columns, 1.75 * int(np.ceil(count / columns)) + 0.9)
+    on_paper = backend == "matplotlib"
+    lines: dict[str, Any] = {"aes": {"color": ["model"], "linestyle": ["model"]}} if on_paper else {}
     plots = plot_dist(
         trees,
         kind="kde",
-        backend="matplotlib",
+        backend=backend,
         col_wrap=columns,
-        color=[BEFORE, AFTER],
+        color=[COLOURS[name] for name in trees],
+        **(lines | {"linestyle": [LINES[name] for name in trees]} if on_paper else {}),
+        aes_by_visuals={"dist": ["color", "linestyle"]} if on_paper else {},
         visuals={
             "point_estimate_text": False,
             "title": {"color": INK, "size": 9.5},
             "dist": {"width": 1.8},
             "credible_interval": {"width": 2.2},
         },
-        figure_kwargs={"figsize": figsize or (2.9 * columns, 1.75 * lines + 0.6), "layout": "constrained"},
+        figure_kwargs={"figsize": size, **({"layout": "constrained"} if on_paper else {})},
     )
-    for axes in plots.viz["plot"].data_vars.values():
-        axes.item().tick_params(labelsize=8, labelcolor=INK, colors=MUTED)
-    plots.viz["figure"].item().get_layout_engine().set(hspace=0.06, h_pad=0.08)
-    plots.add_legend("model", title="", loc="outside upper right", ncols=2, frameon=False)
+    finished(plots, heading, backend)
     return plots
+
+
+def finished(plots: Any, heading: str, backend: str) -> None:
+    """A legend and a heading that says what was found; quiet axes on matplotlib."""
+    if backend != "matplotlib":
+        plots.add_title(heading)
+        return
+    figure = plots.viz["figure"].item()
+    for axes in figure.axes:
+        axes.tick_params(labelsize=8, labelcolor=INK, colors=MUTED)
+    figure.get_layout_engine().set(hspace=0.06, h_pad=0.08)
+    plots.add_legend("model", title="", loc="outside lower right", ncols=3, frameon=False)
+    wrapped = textwrap.fill(heading, int(CHARACTERS_AN_INCH * figure.get_size_inches()[0]))
+    plots.add_title(plain(wrapped), color=INK, size=11, x=0.01, ha="left", fontweight="bold")
 
 
 def plot_verification(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bayesrepair.causes import Causes
     from bayesrepair.choice import Choice
     from bayesrepair.group_causes import GroupCauses
+    from bayesrepair.set_search import SetSearch
 
 LEGEND_CLASSES = 6
 
@@ -197,6 +198,44 @@ def plot_choice(choice: Choice, *, ax: Axes | None = None, figsize: tuple[float,
         else "Removing no row is chosen: no size helps the held-out rows beyond doubt"
     )
     titled(ax, finding, x="rows removed, most harmful first", y="gain in log score ± 1 SE\n(nats a row; up = better)")
+    return ax
+
+
+def plot_search(search: SetSearch, *, ax: Axes | None = None, figsize: tuple[float, float] | None = None) -> Axes:
+    """What deleting the best set of each size does to rows that took no part, and the size chosen.
+
+    Parameters
+    ----------
+    search : SetSearch
+    ax : Axes, optional
+    figsize : tuple of float, optional
+
+    Returns
+    -------
+    Axes
+    """
+    path = search.path
+    if path.empty:
+        raise DataError("a set to show", "none: no set helps the failures and spares the guard", "Raise tolerance=.")
+    ax = new_axes(ax, figsize or (7.0, 3.4))
+    quiet(ax, grid="y")
+    size = np.concatenate([[0.0], path.index.to_numpy(dtype=float)])
+    gain, error = (np.concatenate([[0.0], path[name].to_numpy(dtype=float)]) for name in ("unseen", "unseen_se"))
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    ax.errorbar(size, gain, yerr=error, color=BLUE, marker="o", markersize=4.5, linewidth=1.2, capsize=0)
+    bad = np.concatenate([[False], path["status"].to_numpy() == "unreliable"])
+    if bad.any():
+        ax.plot(size[bad], gain[bad], "o", mfc="white", mec=BLUE, label="score unreliable")
+        legend(ax, loc="best")
+    at = int(np.flatnonzero(size == search.size)[0])
+    ax.plot(size[at], gain[at], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8)
+    finding = (
+        f"Deleting {plural(search.size, 'row')} together: unseen rows gain "
+        f"{decimals(gain[at])} ± {decimals(error[at])} nats each"
+        if search.size
+        else "No set of rows clearly helps rows that took no part"
+    )
+    titled(ax, finding, x="rows in the set", y="gain in log score of unseen rows\n± 1 SE (nats a row; up = better)")
     return ax
 
 
