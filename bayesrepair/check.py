@@ -32,6 +32,8 @@ LARGEST_RHAT = 1.05
 SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
 PREDICTED_ROWS = 120
+MOVED_DRAWS = 200
+MOVES = 3
 LEAPFROGS = 8  # at most, of one move
 
 
@@ -103,8 +105,18 @@ class Check:
         return pd.DataFrame({"value": figures | {"p_value": self.p_value}}).rename_axis("figure")
 
 
+def gradients_of_check(change: Change) -> int:
+    """Gradients of all rows that the moves of a check take, at most; those at the draws themselves come apart."""
+    return MOVED_DRAWS * (MOVES * LEAPFROGS + 1)
+
+
 def independent_check(
-    change: Change, posterior: Draws, *, rng: np.random.Generator, draws: int = 200, moves: int = 3
+    change: Change,
+    posterior: Draws,
+    *,
+    rng: np.random.Generator,
+    draws: int = MOVED_DRAWS,
+    moves: int = MOVES,
 ) -> Check:
     """Check edited draws against the edited target itself.
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from bayesrepair.posterior import Posterior
+from bayesrepair.posterior import Draws, Posterior
 from bayesrepair.rows import Rows
 
 Kind = Literal["class", "count", "continuous"]
@@ -108,6 +108,36 @@ class Trainable(Model, Protocol):
 
         Where ``start`` is a Gaussian, a Gaussian comes back: the Laplace approximation.
         """
+        ...
+
+
+@runtime_checkable
+class Resumable(Model, Protocol):
+    """A model whose sampler can start from draws that are nearly right."""
+
+    def resume(
+        self,
+        rows: Rows,
+        *,
+        start: Draws,
+        rng: np.random.Generator,
+        weights: np.ndarray | None = None,
+        draws: int,
+        tune: int,
+    ) -> Draws:
+        """Short chains of ``log_prior + Σ weights · log_lik``, as many as ``start`` has.
+
+        They start at draws of ``start``, and its covariance is their scale.
+        """
+        ...
+
+
+@runtime_checkable
+class Timed(Model, Protocol):
+    """A model that knows how long a refit takes."""
+
+    def refit_seconds(self, posterior: Posterior) -> float:
+        """Wall time that a refit is expected to take; nan where nothing is known."""
         ...
 
 

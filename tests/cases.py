@@ -53,6 +53,8 @@ EDITOR_CASES = {
     "weights": EditorCase(far=False),
     "marginal": EditorCase(whole_groups=True),
     "transport": EditorCase(),
+    "moves": EditorCase(),
+    "resample": EditorCase(),
     "newton": EditorCase(closed=True, gaussian_only=True),
     "retrain": EditorCase(),
     "conjugate": EditorCase(closed=True, conjugate_only=True),

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from bayesrepair.check import gradients_of_check
 from bayesrepair.edit import (
     EDITORS,
     Attempt,
@@ -17,19 +18,27 @@ from bayesrepair.edit import (
     judged,
     refuse_inapplicable,
 )
+from bayesrepair.editors.moves import Moves
+from bayesrepair.editors.resample import Resample
+from bayesrepair.editors.transport import Transport
 from bayesrepair.fit import Change
+from bayesrepair.model import Differentiable, Timed
 from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status
+from bayesrepair.target import Target
 
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
+_TIMED_DRAWS = 20
 
 
 @dataclass(frozen=True)
 class Auto:
-    """Climb the rungs until one is ``ok``.
+    """Climb the rungs until one is ``ok``, and leave out those that would cost more than a refit.
 
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Where no
-    rung is ``ok``, the best status wins, and among equals the last rung.
+    rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the
+    gradients that it takes and the time of a first block of them; that of a refit from the last one in this process,
+    or from the sampling of the draws that are edited.
 
     Parameters
     ----------
@@ -49,7 +58,7 @@ class Auto:
     ('transport', 'ok')
     """
 
-    rungs: tuple[str, ...] = ("weights", "transport", "newton", "retrain")
+    rungs: tuple[str, ...] = ("weights", "transport", "newton", "moves", "resample", "retrain")
 
     accepts: ClassVar[tuple[type, ...]] = (Draws, Gaussian, Point, Ensemble)
     needs: ClassVar[tuple[type, ...]] = ()
@@ -60,8 +69,14 @@ class Auto:
         usable, refused = self._applicable(change)
         attempts: list[Attempt] = []
         best: tuple[Posterior, Info] | None = None
-        for position, (name, editor) in enumerate(usable):
-            posterior, info = _tried(name, editor, change, rng, last=position == len(usable) - 1)
+        climbed = _affordable(usable, change, refused)
+        transported: Draws | None = None
+        for position, (name, editor) in enumerate(climbed):
+            if transported is not None and isinstance(editor, Moves | Resample):
+                editor = replace(editor, start=transported)
+            posterior, info = _tried(name, editor, change, rng, last=position == len(climbed) - 1)
+            if isinstance(editor, Transport) and isinstance(posterior, Draws):
+                transported = posterior
             assert info.status is not None  # `_tried` judges
             attempts.append(info.attempts[-1])
             if best is None or _worth(info) >= _worth(best[1]):
@@ -89,6 +104,37 @@ class Auto:
             reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
             raise MethodError(f"a rung among {', '.join(self.rungs)} that applies", reasons)
         return usable, refused
+
+
+def _affordable(usable: list[tuple[str, Editor]], change: Change, refused: dict[str, str]) -> list[tuple[str, Editor]]:
+    """The rungs in order, without those that are predicted to take longer than a refit; these go to ``refused``."""
+    climbed = []
+    refit = np.nan
+    if isinstance(change.model, Timed) and usable[-1][0] == "retrain":
+        refit = change.model.refit_seconds(change.posterior)
+    second_per_gradient = np.nan
+    for name, editor in usable:
+        gradients = getattr(editor, "gradients", None)
+        if gradients is not None and np.isfinite(refit):
+            if np.isnan(second_per_gradient):
+                second_per_gradient = _gradient_seconds(change)
+            predicted = (gradients(change) + gradients_of_check(change)) * second_per_gradient
+            if predicted > refit:
+                refused[name] = f"predicted to take {predicted:.2g} s, a refit {refit:.2g} s"
+                continue
+        climbed.append((name, editor))
+    return climbed
+
+
+def _gradient_seconds(change: Change) -> float:
+    """Time of one gradient of all rows, from a first block of draws."""
+    assert isinstance(change.model, Differentiable)  # rungs with a price need it
+    assert isinstance(change.posterior, Draws)
+    target, some = Target.after(change), change.posterior.theta[:_TIMED_DRAWS]
+    target.value_and_gradient(some[:1])  # whatever is to be made first
+    started = time.perf_counter()
+    target.value_and_gradient(some)
+    return (time.perf_counter() - started) / len(some)
 
 
 def _tried(

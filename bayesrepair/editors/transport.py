@@ -21,6 +21,7 @@ BLOCKS = 10  # of a single chain, dealt out in turn to the two halves
 DRAWS_PER_PARAMETER = 6
 SHARE_OF_REFIT = 0.05  # of the gradients that sampling took, for the regressions
 FEWEST_DRAWS, MOST_DRAWS = 300, 1000
+FIT_EVALUATIONS, ROUND_EVALUATIONS = 15, 4  # of each draw, as a rule: to predict the cost
 STANDARD_ERRORS = 2.0
 
 
@@ -94,6 +95,20 @@ class Transport:
         )
         return posterior, info
 
+    def gradients(self, change: Change) -> int:
+        """Gradients of all rows that this will take, about."""
+        draws = change.posterior
+        assert isinstance(draws, Draws)  # `edit` refuses the others
+        fitting = FIT_EVALUATIONS * self.fit_draws * ("diagonal" in self.maps or "full" in self.maps)
+        if "full" in self.maps:
+            fitting += ROUND_EVALUATIONS * self._regressed(draws)
+        return 2 * (fitting + len(self.maps) * self.probe_draws) + len(draws)
+
+    def _regressed(self, draws: Draws) -> int:
+        """Draws of a half that fit the full map."""
+        count = _affordable(draws) if self.regression_draws is None else self.regression_draws
+        return min(len(draws) // 2, max(count, DRAWS_PER_PARAMETER * draws.theta.shape[1]))
+
     def _fit(
         self, before: Target, after: Target, draws: Draws, at: np.ndarray, rng: np.random.Generator
     ) -> dict[str, AffineMap]:
@@ -104,8 +119,7 @@ class Transport:
             some = _representative(draws, at, self.fit_draws, rng)
             fits["diagonal"] = fit_diagonal(after.value_and_gradient, some, iterations=self.iterations)
         if "full" in self.maps:
-            count = _affordable(draws) if self.regression_draws is None else self.regression_draws
-            some = _sample(draws, at, max(count, DRAWS_PER_PARAMETER * size), rng)
+            some = _sample(draws, at, self._regressed(draws), rng)
             gradient = before.value_and_gradient(some)[1]
             fits["full"] = fit_full(
                 after.value_and_gradient, some, gradient, start=fits["diagonal"], rounds=self.rounds

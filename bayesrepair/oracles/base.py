@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +50,34 @@ class Oracle(ABC):
     @abstractmethod
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Class probabilities or means: (S, P) → (S, N, K)."""
+
+    @abstractmethod
+    def train(
+        self,
+        rows: Rows,
+        *,
+        start: Posterior | None = None,
+        rng: np.random.Generator,
+        weights: np.ndarray | None = None,
+    ) -> Any:
+        """The posterior of ``log_prior + Σ weights · log_lik``; independent draws where ``start`` is draws."""
+
+    def resume(
+        self,
+        rows: Rows,
+        *,
+        start: Draws,
+        rng: np.random.Generator,
+        weights: np.ndarray | None = None,
+        draws: int,
+        tune: int,
+    ) -> Draws:
+        """Independent draws, ``draws`` for each chain of ``start``; there is nothing to tune."""
+        chains = np.unique(start.chain)
+        size = Draws.plain(np.zeros((draws * len(chains), self.n_params)))
+        return replace(
+            self.train(rows, start=size, rng=rng, weights=weights), chain=np.repeat(np.arange(len(chains)), draws)
+        )
 
     def rows(self, data: Any) -> Rows:
         """Rows from a mapping of arrays (ids 0, 1, …) or a DataFrame (its index; columns other than y are features).

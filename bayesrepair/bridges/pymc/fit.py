@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 
+from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.laplace import CurvedPyMCModel, refuse_without_mode
@@ -23,6 +24,7 @@ from bayesrepair.status import MethodError, SamplingInterrupted
 
 Method = Literal["nuts", "laplace"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace")
+COMPILATION = 10.0  # seconds, about, of the first refit
 _OWN_KEYWORDS = {"draws", "tune", "chains", "cores", "target_accept", "progressbar"}
 _UNTRAINABLE = "{names} is discrete, and refits use gradients"
 
@@ -50,6 +52,74 @@ class TrainablePyMCModel(CurvedPyMCModel):
     ) -> None:
         super().__init__(model, graph, mode=mode)
         self.sampler = RefitSampler(graph, settings or NutsSettings())
+        self._gradients: list[tuple[Rows, np.ndarray, CompiledGradient]] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        # compiled code does not travel
+        return {**self.__dict__, "_gradients": []}
+
+    def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``log_prior + Σ weight · log_lik`` and its gradient: (S, P), (N,) → (S,), (S, P).
+
+        Where the density has been compiled for sampling and its likelihood holds no matrix product, the compiled
+        function serves, draw by draw; else PyTensor's graph over whole blocks of draws.
+        """
+        compiled = self._compiled_gradient(rows, np.asarray(weight, dtype=float))
+        return super().log_target_and_grad(theta, rows, weight) if compiled is None else compiled(self._checked(theta))
+
+    def resume(
+        self,
+        rows: Rows,
+        *,
+        start: Draws,
+        rng: np.random.Generator,
+        weights: np.ndarray | None = None,
+        draws: int,
+        tune: int,
+    ) -> Draws:
+        """Short chains that start at draws of ``start``, in coordinates in which its covariance is the identity.
+
+        Parameters
+        ----------
+        rows : Rows
+        start : Draws
+            There are as many chains as it has.
+        rng : Generator
+        weights : array, shape (N,), optional
+        draws, tune : int
+            Of each chain.
+
+        Raises
+        ------
+        SamplingInterrupted
+            If fewer draws came back than were asked for.
+        """
+        arrays, position = self._arrays(rows, with_outcome=True)
+        weights = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=float)
+        return self.sampler.resume(arrays, position, weights=weights, start=start, rng=rng, draws=draws, tune=tune)
+
+    def refit_seconds(self, posterior: Posterior) -> float:
+        """Wall time that a refit is expected to take: the last one's, or that of the sampling of ``posterior``.
+
+        Nan where nothing is known. A compilation that is still to come counts with ten seconds.
+        """
+        known = self.sampler.last_seconds
+        if np.isnan(known) and isinstance(posterior, Draws) and posterior.sampling is not None:
+            known = posterior.sampling.seconds
+        return known if self.sampler.is_compiled else known + COMPILATION
+
+    def _compiled_gradient(self, rows: Rows, weight: np.ndarray) -> CompiledGradient | None:
+        """The compiled gradient of these rows; those of the last two calls are kept (before and after an edit)."""
+        for known, its_weight, gradient in self._gradients:
+            if known is rows and np.array_equal(its_weight, weight):
+                return gradient
+        if weight.shape != (len(rows),):
+            return None
+        arrays, position = self._arrays(rows, with_outcome=True)
+        gradient = self.sampler.gradient(arrays, position, weight)
+        if gradient is not None:
+            self._gradients = [*self._gradients[-1:], (rows, weight.copy(), gradient)]
+        return gradient
 
     def train(
         self,

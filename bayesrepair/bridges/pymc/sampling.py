@@ -19,6 +19,7 @@ from pytensor.graph.replace import clone_replace
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient, has_products
 from bayesrepair.bridges.pymc.diagnostics import diagnosed, gradients_taken
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.whitened import whitened_target
 from bayesrepair.posterior import Draws, Posterior, Sampling
 from bayesrepair.status import DataError, MethodError, SamplingInterrupted
 
@@ -94,11 +95,14 @@ class RefitSampler:
     settings : NutsSettings
     compile_seconds : float
         Time spent on compilation so far.
+    last_seconds : float
+        Wall time of the last whole run; nan before the first.
     """
 
     graph: RowGraph
     settings: NutsSettings = field(default_factory=NutsSettings)
     compile_seconds: float = 0.0
+    last_seconds: float = np.nan
     _targets: dict[int, CompiledTarget] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -151,7 +155,34 @@ class RefitSampler:
             self._with_rows(inputs, position, weights),
             initial_point_func=_starting_points(self.graph.initial, start),
         )
-        return run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
+        started = time.perf_counter()
+        draws = run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
+        self.last_seconds = time.perf_counter() - started
+        return draws
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the next run can start at once."""
+        return bool(self._targets)
+
+    def resume(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        position: np.ndarray,
+        *,
+        weights: np.ndarray,
+        start: Draws,
+        rng: np.random.Generator,
+        draws: int,
+        tune: int,
+    ) -> Draws:
+        """Short chains from some draws and in their coordinates; the parameters are those of `sample`."""
+        _refuse_discrete(self.graph)
+        _refuse_weights(weights, len(position))
+        gradient = CompiledGradient(self._with_rows(inputs, position, weights))
+        settings = replace(self.settings, draws=draws, tune=tune, chains=len(np.unique(start.chain)))
+        model = whitened_target(gradient, self.graph, start)
+        return run_nuts(model, self.graph, settings, seed=int(rng.integers(2**31)))
 
     def gradient(
         self, inputs: Mapping[str, np.ndarray], position: np.ndarray, weights: np.ndarray

@@ -1,0 +1,75 @@
+"""Resample: a short run of the sampler that starts where transport has brought the draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from bayesrepair.edit import Info
+from bayesrepair.editors.transport import Transport
+from bayesrepair.fit import Change
+from bayesrepair.model import Differentiable, Resumable
+from bayesrepair.posterior import Draws
+
+TRAJECTORY = 7  # gradients of a NUTS trajectory in whitened coordinates: two doublings and a part of the third
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Run a few short chains at the edited posterior, from transported draws and in their coordinates.
+
+    Positions *and* scales come from the transported draws: the chains run in the coordinates in which the covariance
+    of these is the identity, so that tuning has next to nothing to do and trajectories are short.
+
+    Parameters
+    ----------
+    draws, tune : int
+        Of each chain; there are as many chains as the draws came from.
+    transport : Transport
+        Brings the draws to where this starts.
+    start : Draws, optional
+        Draws that have been transported already.
+
+    Examples
+    --------
+    >>> from bayesrepair.fit import Factor, Fit
+    >>> from bayesrepair.oracles import NormalNormal
+    >>> oracle = NormalNormal(prior_mean=0.0, prior_sd=1.0, noise_sd=1.0)
+    >>> rows = oracle.rows({"y": np.array([1.0, 2.0, 9.0])})
+    >>> rng = np.random.default_rng(0)
+    >>> fit = Fit(oracle, rows, oracle.posterior(rows).draws(1000, rng))
+    >>> posterior, info = Resample(draws=1000)(fit.change(Factor(rows.take([2]), -1.0)), rng)
+    >>> len(posterior), abs(posterior.theta.mean() - 1.0) < 0.1  # 3 before, 1 after
+    (1000, np.True_)
+    """
+
+    draws: int = 500
+    tune: int = 100
+    transport: Transport = Transport()  # noqa: RUF009 - frozen
+    start: Draws | None = None
+
+    accepts: ClassVar[tuple[type, ...]] = (Draws,)
+    needs: ClassVar[tuple[type, ...]] = (Differentiable, Resumable)
+    directions: ClassVar[frozenset[str]] = frozenset({"insert", "delete"})
+
+    def __call__(self, change: Change, rng: np.random.Generator) -> tuple[Draws, Info]:
+        """Return the draws of the short chains."""
+        assert isinstance(change.model, Resumable)  # `edit` refuses the others
+        start, info = self.start, Info("resample")
+        if start is None:
+            start, info = self.transport(change, rng)
+        posterior = change.model.resume(
+            change.rows, start=start, rng=rng, weights=change.after, draws=self.draws, tune=self.tune
+        )
+        ess = posterior.ess if posterior.sampling is None else posterior.sampling.ess_min
+        details = {**info.details, "start_khat": start.khat, "start_ess": start.ess}
+        return posterior, replace(info, rung="resample", khat=-np.inf, ess=ess, details=details)
+
+    def gradients(self, change: Change) -> int:
+        """Gradients of all rows that this will take, about."""
+        chains = len(np.unique(change.posterior.chain)) if isinstance(change.posterior, Draws) else 1
+        return (self.transport.gradients(change) if self.start is None else 0) + chains * (
+            self.draws + self.tune
+        ) * TRAJECTORY
