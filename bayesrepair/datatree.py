@@ -74,13 +74,13 @@ def weighted_tree(fit: Fit) -> xr.DataTree:
     return xr.DataTree.from_dict({"posterior": posterior})
 
 
-def save_posteriors(path: str | Path, before: Fit, after: Fit, receipt: dict[str, str]) -> None:
+def save_posteriors(path: str | Path, before: Fit, after: Fit, receipt: xr.Dataset) -> None:
     """Write ``original/posterior``, ``repaired/posterior`` and ``receipt`` to one netCDF file (h5netcdf)."""
     tree = xr.DataTree.from_dict(
         {
             "original/posterior": weighted_tree(before)["posterior"].to_dataset(),
             "repaired/posterior": weighted_tree(after)["posterior"].to_dataset(),
-            "receipt": xr.Dataset(attrs=receipt),
+            "receipt": receipt,
         }
     )
     tree.to_netcdf(path, engine="h5netcdf")

@@ -161,10 +161,10 @@ class Edited:
         self, *, groups: Sequence[str] = ("posterior", "observed_data"), draws: int | None = None, random_seed: int = 0
     ) -> xr.DataTree:
         """The edited posterior for ArviZ; see `bayesrepair.datatree.posterior_tree`. The receipt is always there."""
-        from bayesrepair.receipt import receipt
+        from bayesrepair.receipt import receipt, receipt_group
 
         tree = posterior_tree(self.after, groups=groups, draws=draws, random_seed=random_seed)
-        return tree.assign({"receipt": xr.DataTree(xr.Dataset(attrs=receipt(self).attributes()))})
+        return tree.assign({"receipt": xr.DataTree(receipt_group(receipt(self)))})
 
     @property
     def weighted(self) -> xr.DataTree:
@@ -340,6 +340,10 @@ def _status_of_approximation(posterior: Posterior, info: Info, check: Check | No
         return Status(level, f"{weights}; {why}", "Verify against a refit.")  # type: ignore[arg-type]
     if not check.passed:
         return Status("unreliable", f"{weights}; {check.message}", "Use method='retrain'.")
+    sampling = posterior.sampling
+    if sampling is not None and sampling.rhat_max > LARGEST_RHAT:
+        why = f"the chains disagree (r-hat {sampling.rhat_max:.2f})"
+        return Status("unreliable", f"{weights}; {check.message}, but {why}", "Use method='retrain'.")
     if good and not check.doubts:
         return Status("ok", f"{weights}; {check.message}")
     doubt = check.doubts or "the weights are poor"

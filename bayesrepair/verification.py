@@ -61,6 +61,8 @@ class Verification:
         What was compared.
     omitted : str
         What could not be measured, and why; empty where nothing was left out.
+    random_seed : int, optional
+        The seed that `verify` was given; None where it was none or a generator.
     """
 
     distances: pd.DataFrame
@@ -68,6 +70,7 @@ class Verification:
     passed: bool
     edited: Edited
     omitted: str = ""
+    random_seed: int | None = None
 
     @property
     def fits(self) -> tuple[Fit, ...]:
@@ -269,7 +272,8 @@ def verify(
     shown = fit.as_rows(data) if data is not None else _some_rows(fit.net()[0], rng)
     frame, omitted = _compared(fit, drawn, shown, rng)
     passed = bool((frame["distance"] <= np.maximum(2 * frame["refit_noise"], frame["limit"])).all())
-    return Verification(frame, tuple(drawn), passed, edited, omitted)
+    seed = int(random_seed) if isinstance(random_seed, int | np.integer) else None
+    return Verification(frame, tuple(drawn), passed, edited, omitted, seed)
 
 
 def _refitted(edited: Edited, count: int, rng: np.random.Generator, *, progressbar: bool) -> list[Draws]:

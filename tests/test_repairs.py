@@ -11,6 +11,7 @@ import bayesrepair as br
 from bayesrepair.datatree import save_posteriors
 from bayesrepair.evaluation import detection, detection_curve, held_out
 from bayesrepair.oracles import Logistic
+from bayesrepair.receipt import receipt_group
 from bayesrepair.status import DataError
 
 D, N, BAD = 3, 160, 20
@@ -93,7 +94,7 @@ def test_trees_keep_every_weight_and_resample_for_plots(story, tmp_path):
     summary = az.summary(edited.datatree)
     np.testing.assert_allclose(summary["mean"].astype(float), mean, atol=0.15)
     path = tmp_path / "posterior.nc"
-    save_posteriors(path, edited.before, edited.after, br.receipt(edited).attributes())
+    save_posteriors(path, edited.before, edited.after, receipt_group(br.receipt(edited)))
     import xarray as xr
 
     with xr.open_datatree(path, engine="h5netcdf") as tree:

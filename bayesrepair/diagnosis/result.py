@@ -19,7 +19,7 @@ from bayesrepair.edit import Edited
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Fit
 from bayesrepair.group_causes import GroupCauses
-from bayesrepair.receipt import receipt
+from bayesrepair.receipt import receipt, receipt_group
 from bayesrepair.reporting import report, write_csv
 
 FILES = (
@@ -134,7 +134,7 @@ class Diagnosis:
         self.report(folder / "report.html", contents=folder / "report.json")
         write_csv(self.causes.frame(), folder / "causes.csv")
         write_csv(self.failures.frame(), folder / "failures.csv")
-        save_posteriors(folder / "posterior.nc", self.edited.before, self.edited.after, proof.attributes())
+        save_posteriors(folder / "posterior.nc", self.edited.before, self.edited.after, receipt_group(proof))
         (folder / "receipt.json").write_text(proof.to_json() + "\n", encoding="utf-8")
         summary = json.dumps(self.summary(), indent=2, allow_nan=False)
         (folder / "summary.json").write_text(summary + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pymc.distributions.continuous import FlatRV, HalfFlatRV
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.extraction import row_graph
+from bayesrepair.bridges.pymc.fingerprint import structure
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.intake import POSITION, rows_of, training_rows
 from bayesrepair.bridges.pymc.vectorised import NUMPY
@@ -114,6 +116,11 @@ class PyMCModel:
             f"{type(self).__name__}({self.n_params} parameters, {self.graph.n_rows} rows of {arrays}; "
             f"outcome {self.outcome.name!r}, {self.outcome.kind})"
         )
+
+    @cached_property
+    def structure(self) -> str:
+        """Prior and likelihood as text, the same in every process; see `fingerprint.structure`."""
+        return structure(self.graph)
 
     @property
     def initial(self) -> np.ndarray:
