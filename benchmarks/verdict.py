@@ -164,8 +164,9 @@ NOTES = """\
 A row is one model, seed, edit and rung. ``cost`` is wall seconds of the edit, its check included, over the sampling
 seconds of a refit in the same process (4 × 1000 draws after 1000 of tuning, one core, diagnosis of the refit not
 counted); compilation and building of graphs are left out on both sides (``warm_up_seconds`` and ``compile_seconds`` in
-the CSV). CPU cost is the same in CPU seconds, the steadier figure on a shared machine. ``bias`` and ``MC`` are root mean squares in posterior sds: the Monte Carlo part from how the chains of the
-edited draws disagree, the bias what remains. ``false alarm``: unreliable although the strict rule is passed.
+the CSV). CPU cost is the same in CPU seconds, the steadier figure on a shared machine. ``bias`` and ``MC`` are root
+mean squares in posterior sds: the Monte Carlo part from how the chains of the edited draws disagree, the bias what
+remains. ``false alarm``: unreliable although the strict rule is passed.
 Where a table has more than 1000 rows (3000 class probabilities) a fixed random part is compared. A sequence is 20 edits
 in turn, its cost the mean of one; peers make it in one step. Net, digits and the logistic regression with 20 000 rows
 run a part of the edits. Roaches, negative binomial: each flat's Gamma effect integrated out, and random intercepts of
