@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = {
     "editing": "edited posteriors against pools of refits (BENCHMARKS B1), rungs alone, auto, and peers",
+    "counties": "each of radon's 85 counties deleted in turn, its latent effect included, against refits",
     "check": "power and false alarms of the check that does not reuse the weights",
     "pima": "the REPORT's experiment on Pima (METHODS R1, erratum 13)",
     "ranks": "calibration of rank intervals and prob_top, however few failures were seen",

@@ -147,7 +147,7 @@ def test_mean_and_covariance_are_those_of_the_closed_form(name):
     got = whitened * posterior.weights @ whitened.T
     np.testing.assert_allclose(got, np.eye(len(mean)), atol=6 / np.sqrt(posterior.ess))
     assert edited.status.level == "ok"
-    assert edited.info.details["error"] < 0.05
+    assert edited.info.details["error"] < 2 * TOLERANCE
 
 
 def test_latents_of_the_deleted_group_follow_their_prior():
@@ -283,7 +283,7 @@ def test_one_dimension(name):
     log_density = lambda u: density.logpdf(u[:, 0]) + 7.0  # noqa: E731
     rng = np.random.default_rng(0)
     start = (CENTRE + 3 * SPREAD * rng.normal(size=2000))[:, None]
-    integral, located, nodes = integrate_to_tolerance(log_density, locate(log_density, start, np.ones(1)), rng)
+    integral, located, nodes = integrate_to_tolerance(log_density, locate(log_density, start, np.ones(1)), rng, level=1)
     np.testing.assert_allclose(integral.log_value, 7.0, atol=TOLERANCE)
     assert worst_error(integral) < TOLERANCE
     u, _ = drawn(log_density, located, nodes, integral, rng)

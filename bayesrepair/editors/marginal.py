@@ -101,7 +101,8 @@ def _integrated(change: Change, draws: Draws, group: OwnLatents, rng: np.random.
     joint = replace(prior, rows=rows)
     centred = locate(joint, start, scale)
     evidence, _, nodes = integrate_to_tolerance(joint, centred, rng)
-    normaliser, located, prior_nodes = integrate_to_tolerance(prior, locate(prior, start, scale), rng)
+    from_the_prior, fine = locate(prior, start, scale), int(len(group.entries) == 1)  # it is drawn from as well
+    normaliser, located, prior_nodes = integrate_to_tolerance(prior, from_the_prior, rng, level=fine)
     error = worst_error(evidence) + worst_error(normaliser)
     names = tuple(model.names[j] for j in group.entries)
     if not error <= 2 * TOLERANCE:

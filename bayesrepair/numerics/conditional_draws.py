@@ -18,8 +18,9 @@ def drawn(
 ) -> tuple[np.ndarray, float]:
     """Draw once from each density.
 
-    In one dimension by the inverse of the distribution function, whose log density is interpolated between the nodes;
-    in more by independence Metropolis steps from a Student-t (Tierney 1994, doi:10.1214/aos/1176325750).
+    In one dimension by the inverse of the distribution function, whose log density is interpolated between the nodes
+    (of a rule of level 1 at least); in more dimensions by independence Metropolis steps from a Student-t (Tierney 1994,
+    doi:10.1214/aos/1176325750).
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def drawn(
     >>> from bayesrepair.numerics.quadrature import integrate, rule
     >>> rng = np.random.default_rng(0)
     >>> gaussian = lambda u: -np.square((u[:, 0] - 3) / 0.5) / 2
-    >>> found, nodes = locate(gaussian, np.ones((4000, 1)), np.ones(1)), rule(1, 0, rng)
+    >>> found, nodes = locate(gaussian, np.ones((4000, 1)), np.ones(1)), rule(1, 1, rng)
     >>> u, _ = drawn(gaussian, found, nodes, integrate(gaussian, found, nodes), rng)
     >>> bool(abs(u.mean() - 3) < 0.03 and abs(u.std() - 0.5) < 0.02)
     True
