@@ -98,3 +98,5 @@ def test_khat_sees_a_heavy_product_behind_light_weights():
     np.testing.assert_allclose([heavy, light, constant], [0.95, 0.45, 0.45], atol=0.15)
     np.testing.assert_array_equal(khat_of_means(values[:10], log_weights[:10]), np.inf)
     np.testing.assert_array_equal(khat_of_means(values[:, 2:], np.zeros(len(x))), -np.inf)
+    balanced = np.tile([-2.0, -1.0, 1.0, 2.0], 100)[:, None] * np.linspace(1, 2, 100).repeat(4)[:, None]
+    assert np.isfinite(khat_of_means(balanced, np.zeros(400))).all()  # values that sum to zero

@@ -130,7 +130,8 @@ def _series(terms: np.ndarray, chain: np.ndarray, ancestor: np.ndarray | None) -
 
 def _tail_khat(values: np.ndarray, r_eff: float, tail: str) -> float:
     try:
-        khat = float(array_stats.pareto_khat(values[None], chain_axis=0, draw_axis=1, r_eff=r_eff, tail=tail))
+        with np.errstate(divide="ignore", invalid="ignore"):  # it also divides by the sum, zero here, to no end
+            khat = float(array_stats.pareto_khat(values[None], chain_axis=0, draw_axis=1, r_eff=r_eff, tail=tail))
     except ValueError:  # the tail is one repeated value
         return -np.inf
     return khat if not np.isnan(khat) else -np.inf

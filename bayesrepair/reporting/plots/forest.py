@@ -137,12 +137,13 @@ def _forest(
         shown = xr.Dataset({axis: (("chain", "draw", "shown"), some)}, {"shown": [plain(name) for name in names]})
         trees[side] = xr.DataTree.from_dict({"posterior": shown})
     on_paper = backend == "matplotlib"
+    options: dict[str, Any] = {"backend": backend}
     plots = forest(
         trees,
         combined=True,
         labels=["shown"],
-        backend=backend,
         color=[COLOURS[side] for side in trees],
+        **options,
         visuals={"labels": {"color": INK}, "ticklabels": False},
         figure_kwargs={
             "figsize": figsize or (7.5, 1.3 + 0.34 * len(names)),

@@ -115,15 +115,17 @@ def _marginals(trees: dict[str, xr.DataTree], figsize: tuple[float, float] | Non
     columns = min(COLUMNS, count)
     size = figsize or (3.2 * columns, 1.75 * int(np.ceil(count / columns)) + 0.9)
     on_paper = backend == "matplotlib"
-    lines: dict[str, Any] = {"aes": {"color": ["model"], "linestyle": ["model"]}} if on_paper else {}
+    options: dict[str, Any] = {"backend": backend}
+    if on_paper:
+        options["aes"] = {"color": ["model"], "linestyle": ["model"]}
+        options["linestyle"] = [LINES[name] for name in trees]
+        options["aes_by_visuals"] = {"dist": ["color", "linestyle"]}
     plots = plot_dist(
         trees,
         kind="kde",
-        backend=backend,
         col_wrap=columns,
         color=[COLOURS[name] for name in trees],
-        **(lines | {"linestyle": [LINES[name] for name in trees]} if on_paper else {}),
-        aes_by_visuals={"dist": ["color", "linestyle"]} if on_paper else {},
+        **options,
         visuals={
             "point_estimate_text": False,
             "title": {"color": INK, "size": 9.5},
