@@ -141,10 +141,17 @@ def test_curvature_that_is_not_positive_definite_is_damped_on_the_way():
     np.testing.assert_allclose(found.mean, np.abs(rows.values["y"]).mean(), atol=0.1)
 
 
+def test_a_saddle_is_left_along_the_negative_curvature():
+    model, rows = two_signs()
+    found = laplace(model, rows, np.ones(40), np.zeros(1))  # stationary by symmetry
+    assert found.search.converged
+    np.testing.assert_allclose(np.abs(found.mean), np.abs(rows.values["y"]).mean(), atol=0.1)
+
+
 def test_curvature_that_is_not_positive_definite_at_the_end_is_unreliable():
     model, rows = two_signs()
-    fit = Fit(model, rows, Gaussian(np.zeros(1), np.eye(1)))  # stationary by symmetry: no step leads away
-    edited = br.edit(fit, Factor(rows.take([3]), -1.0), method="newton")
+    fit = Fit(model, rows, Gaussian(np.zeros(1), np.eye(1)))
+    edited = br.edit(fit, Factor(rows.take([3]), -1.0), method=Newton(most_steps=0))
     assert edited.status.level == "unreliable"
     assert "not positive definite" in edited.status.message
     assert "nuts" in edited.status.remedy

@@ -1,7 +1,8 @@
 """The mode of a smooth log density by Newton's method, damped where the density is not log-concave.
 
 Levenberg (1944, doi:10.1090/qam/10666) and Marquardt (1963, doi:10.1137/0111030): where the curvature H is not positive
-definite, or a full step overshoots, the step solves ``(H + c diag|H|) s = g`` for a larger c.
+definite, or a full step overshoots, the step solves ``(H + c diag|H|) s = g`` for a larger c. At a saddle, where that
+leads nowhere, the step follows the most negative curvature (Moré and Sorensen 1979, doi:10.1007/BF01582091).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 ValueAndGradient = Callable[[np.ndarray], tuple[float, np.ndarray]]
 Curvature = Callable[[np.ndarray], np.ndarray]
@@ -21,6 +22,7 @@ ROUNDING = 1e-5  # below this the gradient may be nothing but rounding, and the 
 FIRST_DAMPING, LARGEST_DAMPING = 1e-3, 1e12
 FLATTEST = 1e-8  # curvature along an axis, relative to the largest: a flatter one is damped as if it were that curved
 GAIN = 1e-4  # share of the predicted gain that a step must realise
+STANDSTILL, MOST_HALVINGS = 1e-3, 30  # nats gained by a step, below which a saddle may be near
 SLACK = 1e-12  # relative; a loss within rounding is none
 
 
@@ -90,22 +92,24 @@ def find_mode(
     theta = np.array(start, dtype=float)
     value, gradient = value_and_gradient(theta)
     search = _Search(value_and_gradient)
-    damping, damped, last = 0.0, 0, np.inf
+    damping, damped, last, gain = 0.0, 0, np.inf, np.inf
     for step in range(most_steps + 1):
         H = curvature(theta)
         decrement = _decrement(H, gradient)
         settled = decrement <= AT_THE_MODE or (decrement < ROUNDING and damping == 0 and decrement > last / 2)
         ended = settled or step == most_steps or not (np.isfinite(H).all() and np.isfinite(value))
         if not ended:
-            found = search(theta, value, gradient, H, damping)
+            stuck = np.isinf(decrement) and (gain < STANDSTILL or not gradient.any())
+            found = search.away_from_saddle(theta, value, H) if stuck else None
+            found = found or search(theta, value, gradient, H, damping)
             ended = found is None
             settled = ended and decrement < ROUNDING
         if ended:
             return Mode(theta, value, H, decrement, settled, step, damped, 1 + search.gradients, step + 1)
         assert found is not None  # a search that found nothing has ended
+        gain, last = found[1] - value, decrement
         theta, value, gradient, used, damping = found
         damped += used > 0
-        last = decrement
     raise AssertionError("the loop returns")
 
 
@@ -135,6 +139,23 @@ class _Search:
                     relaxed = damping / 10 if gain > predicted / 2 else damping
                     return new, new_value, new_gradient, damping, relaxed if relaxed >= FIRST_DAMPING / 10 else 0.0
             damping = max(FIRST_DAMPING, 10 * damping)
+        return None
+
+    def away_from_saddle(
+        self, theta: np.ndarray, value: float, H: np.ndarray
+    ) -> tuple[np.ndarray, float, np.ndarray, float, float] | None:
+        """A step along the most negative curvature, to whichever side is higher; None where there is none."""
+        curvatures, directions = eigh(H, subset_by_index=[0, 0])
+        lowest, direction = float(curvatures[0]), directions[:, 0]
+        length = 1 / np.sqrt(-lowest) if lowest < 0 else 0.0
+        for _ in range(MOST_HALVINGS if length else 0):
+            ends = [theta + side * length * direction for side in (1.0, -1.0)]
+            found = [(end, *self.value_and_gradient(end)) for end in ends]
+            self.gradients += 2
+            end, new_value, new_gradient = max(found, key=lambda one: one[1] if np.isfinite(one[1]) else -np.inf)
+            if new_value - value > -lowest * length**2 / 8 and np.isfinite(new_gradient).all():
+                return end, new_value, new_gradient, FIRST_DAMPING, 0.0
+            length /= 2
         return None
 
 
