@@ -36,6 +36,7 @@ from benchmarks.peers import PEERS
 from benchmarks.verdict import judge, report
 
 REFITS = 5
+CODE = kept.code_version()  # of what is loaded here, whatever becomes of the files while this runs
 RUNGS = tuple(name for name in ("weights", "transport", "moves", "resample", "retrain", "auto") if name in EDITORS)
 
 
@@ -130,7 +131,7 @@ class Bench:
 
 def cell(bench: Bench, name: str, edit: Edit, asked: Asked) -> dict[str, dict[str, Any]]:
     """Every line of one edit, by rung; what is kept and still good is not measured again."""
-    at, version, code = (bench.model, bench.seed, name), kept.edit_version(edit), kept.code_version()
+    at, version = (bench.model, bench.seed, name), kept.edit_version(edit)
     pool_file, line_file = kept.path("pools", *at, suffix=".npz"), kept.path("lines", *at, suffix=".json")
     pool = None if asked.fresh else kept.load_pool(pool_file, version)
     lines = {} if asked.fresh else kept.load_lines(line_file, version)
@@ -139,7 +140,7 @@ def cell(bench: Bench, name: str, edit: Edit, asked: Asked) -> dict[str, dict[st
         kept.save_pool(pool_file, pool, version)
     if asked.pools_only:
         return lines
-    todo = [r for r in asked.rungs if r not in lines or (asked.redo_editors and _outdated(r, lines[r], code))]
+    todo = [r for r in asked.rungs if r not in lines or (asked.redo_editors and _outdated(r, lines[r]))]
     if not todo:
         return lines
     _, took = bench.refit(edit, 999 + bench.seed)  # times of another run, or of a busier machine, are no yardstick
@@ -147,7 +148,7 @@ def cell(bench: Bench, name: str, edit: Edit, asked: Asked) -> dict[str, dict[st
     for rung in todo:
         if asked.late:
             break
-        common = {"edit_version": version, "code": code, "e_nothing": nothing["e"]} | took | _noise(pool)
+        common = {"edit_version": version, "code": CODE, "e_nothing": nothing["e"]} | took | _noise(pool)
         try:
             draws, found = bench.line(rung, edit, in_turn=name == SEQUENCE)
             lines[rung] = common | found | _distances(bench.problem, draws, pool)
@@ -157,8 +158,8 @@ def cell(bench: Bench, name: str, edit: Edit, asked: Asked) -> dict[str, dict[st
     return lines
 
 
-def _outdated(rung: str, line: dict[str, Any], code: str) -> bool:
-    return rung not in PEERS and line["code"] != code
+def _outdated(rung: str, line: dict[str, Any]) -> bool:
+    return rung not in PEERS and line["code"] != CODE
 
 
 def _pool(bench: Bench, edit: Edit) -> dict[str, dict[str, np.ndarray]]:
@@ -256,7 +257,7 @@ def main(argv: list[str]) -> None:
     if lines:
         some = options.model or options.edit or options.rung or options.pools_only
         write = options.report or not (some or asked.late)
-        report(judge(pd.DataFrame(lines)), about=__doc__.strip(), code=kept.code_version(), write=write)
+        report(judge(pd.DataFrame(lines)), about=__doc__.strip(), code=CODE, write=write)
 
 
 def _of_asked(line: dict[str, Any], asked: Asked) -> bool:

@@ -145,7 +145,7 @@ def sentences(frame: pd.DataFrame, code: str) -> list[str]:
     single, natural = refits(frame), refits(frame, "natural_")
     share, median = cheap(auto).mean(), auto["cost"].median()
     cpu = f"by CPU time {cheap(auto, 'cost_cpu').mean():.0%} and {auto['cost_cpu'].median():.2f}"
-    old = int((frame["code"] != code).sum())
+    old = int(((frame["code"] != code) & (frame["status"] != "none")).sum())
     return [
         f"auto: {auto['strict'].sum()} of {len(auto)} lines pass the strict rule "
         f"({auto['natural_strict'].sum()} on the natural scale); {auto['false_ok'].sum()} falsely ok "
