@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +24,9 @@ from bayesrepair.progress import row_progress
 from bayesrepair.rows import Rows
 from bayesrepair.scores import SCORES, BlockScore
 from bayesrepair.scores.insertion import InsertionScore
+from bayesrepair.set_path import STARTS
 from bayesrepair.set_score import SetScore, moved_set_score, set_score
+from bayesrepair.set_search import SetSearch, set_search
 from bayesrepair.status import DataError, MethodError
 
 FEW_FAILURES = 30  # below it a 90 % rank interval covers clearly less: `python -m benchmarks ranks`
@@ -42,15 +44,19 @@ class Top:
     causes : Causes
         Where they come from; a report finds its way back through it.
     size : int
+    chosen : Index, optional
+        Row ids where they are not simply the first ones, such as a set from `Causes.search`.
     """
 
     causes: Causes
     size: int
+    chosen: pd.Index | None = None
 
     @property
     def index(self) -> pd.Index:
         """Row ids, most harmful first."""
-        return self.causes.scores.index[: self.size]
+        scores = self.causes.scores.index
+        return scores[: self.size] if self.chosen is None else scores[scores.isin(self.chosen)]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.index)
@@ -60,7 +66,7 @@ class Top:
 
     def frame(self) -> pd.DataFrame:
         """The lines of `Causes.frame` for these rows."""
-        return self.causes.scores.head(self.size).copy()
+        return self.causes.scores.loc[self.index].copy()
 
     def __repr__(self) -> str:
         return self.frame().to_string(float_format="{:.4g}".format)
@@ -185,6 +191,84 @@ class Causes:
                 return score
         moved = moved_set_score(self.fit, chosen, self.failures, weight=weight[at], random_seed=random_seed)
         return moved if method == "transport" or moved.khat <= score.khat else score
+
+    def search(
+        self,
+        size: int = 20,
+        *,
+        guard: Failures | Rows | Any | None = None,
+        judge: Failures | None = None,
+        folds: int = 2,
+        tolerance: float = 0.01,
+        method: Literal["transport", "weights"] = "transport",
+        starts: Sequence[str] = STARTS,
+        pool: int = 400,
+        progressbar: bool = True,
+        random_seed: int = 0,
+    ) -> SetSearch:
+        """Search the set of rows whose *joint* deletion helps the failures most and spares a guard.
+
+        Maximises ``log p(F|D∖C) − log p(F|D)`` (Tanno et al. 2022, eq. 4) over sets C, which single scores cannot
+        rank: rows may help only together, or one of them may be enough. Climbs from several starts propose rows by
+        the second-order expansion of that score, then bring the draws to D∖C and D∖C+F by transport and look again;
+        rows are put back or exchanged where that helps.
+
+        Parameters
+        ----------
+        size : int
+            Rows at most.
+        guard : Failures, Rows or data, optional
+            Rows that must not get worse: of a `Failures` the handled ones, otherwise all rows given that are no
+            failures. By default the handled rows beside the failures, where the causes know them. A set may cost them
+            ``tolerance`` nats a row: mean change of ``log p(g|·)``, each guard row predicted on its own, less two
+            Monte Carlo errors, at least ``−tolerance``.
+        judge : Failures, optional
+            Failures and handled rows that took no part in anything, on which the size is chosen. By default the
+            failures and guard rows are cross-fitted: each part judges sets that the others chose, and all of them
+            choose the set that is returned.
+        folds : int
+            Parts of the cross-fitting.
+        tolerance : float
+            Nats a guard row.
+        method : {"transport", "weights"}
+            ``"weights"`` never moves the draws; so it is for models without gradients in any case.
+        starts : sequence of str
+            Some of ``top``, ``joint``, ``greedy``, ``apart`` (`bayesrepair.set_path`); fewer are faster.
+        pool : int
+            Candidate rows looked at together, chosen anew whenever the draws were moved. Memory: 2 × draws × pool
+            numbers in float64.
+        progressbar : bool
+        random_seed : int
+
+        Returns
+        -------
+        SetSearch
+            With ``size`` 0 unless some set is clearly better than none on rows that took no part: the mean gain in
+            log score over those failures and guard rows together (a row is a row: failures were selected for being
+            wrong, and almost any change helps them) is above Student's 99.5 % point of its standard errors and above
+            ``p / 2N``, what deletions can gain where no row is bad; the failures' gain is positive; the guard is
+            within the tolerance. Then the smallest such size within one standard error of the best.
+
+        Raises
+        ------
+        DataError
+            If the size, the guard or the folds do not fit the data.
+        MethodError
+            If the method or a start is unknown, or the posterior is not represented by draws.
+        """
+        return set_search(
+            self,
+            size,
+            guard=guard,
+            judge=judge,
+            folds=folds,
+            tolerance=tolerance,
+            method=method,
+            starts=starts,
+            pool=pool,
+            progressbar=progressbar,
+            random_seed=random_seed,
+        )
 
     def _labels(self, column: str | pd.Series) -> pd.Series:
         if isinstance(column, pd.Series):

@@ -14,7 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from bayesrepair.edit import Editor, refuse_inapplicable
-from bayesrepair.fit import Factor, Fit
+from bayesrepair.fit import Change, Factor, Fit
+from bayesrepair.model import Model
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.psis import effective_sample_size, khat_threshold, smooth
 from bayesrepair.numerics.scoring import batches
@@ -115,9 +116,7 @@ class Moved:
 
 
 def move(fit: Fit, *factors: Factor, editor: Editor | None, rng: np.random.Generator) -> Moved:
-    """Draws of an edit of ``fit``, always from the draws that were sampled directly.
-
-    Plain weights where they are sturdy, else the editor's draws where those are better.
+    """Draws of an edit of ``fit``, always from the draws that were sampled directly; see `moved_by`.
 
     Parameters
     ----------
@@ -125,17 +124,28 @@ def move(fit: Fit, *factors: Factor, editor: Editor | None, rng: np.random.Gener
     *factors : Factor
         The edit; none for the fit as it stands.
     editor : Editor or None
+    rng : Generator
+    """
+    return moved_by(fit.change(*factors), editor=editor, rng=rng)
+
+
+def moved_by(change: Change, *, editor: Editor | None, rng: np.random.Generator) -> Moved:
+    """Draws of what a change asks for: plain weights where they are sturdy, else the editor's where those are better.
+
+    Parameters
+    ----------
+    change : Change
+    editor : Editor or None
         One whose raw weights are absolute, such as `bayesrepair.editors.Transport`; None for plain weights alone.
     rng : Generator
     """
-    change = fit.change(*factors)
     source = change.posterior
     assert isinstance(source, Draws)  # callers ask `Fit.draws` first
     base = np.log(np.maximum(source.weights, np.finfo(float).tiny))
     plain = Moved(source.theta, base, source.weights, source.chain, source.r_eff, "base")
     if not len(change.factor.rows):
         return plain
-    added = weighted_log_lik(fit, source.theta, change.factor.rows, change.factor.powers)
+    added = weighted_log_lik(change.model, source.theta, change.factor.rows, change.factor.powers)
     plain = replace(plain, log_ratio=base + added, rung="weights")
     if editor is None or plain.sturdy:
         return plain
@@ -155,9 +165,9 @@ def _better(moved: Moved, plain: Moved) -> bool:
     return moved.ess >= plain.ess
 
 
-def weighted_log_lik(fit: Fit, theta: np.ndarray, rows: Rows, power: np.ndarray) -> np.ndarray:
+def weighted_log_lik(model: Model, theta: np.ndarray, rows: Rows, power: np.ndarray) -> np.ndarray:
     """``Σ power · log p(row|θ)`` at each draw, (S, P) → (S,), streamed over rows."""
     total = np.zeros(len(theta))
     for where, block in row_blocks(rows, len(theta)):
-        total += fit.model.log_lik(theta, block) @ power[where]
+        total += model.log_lik(theta, block) @ power[where]
     return total

@@ -22,7 +22,7 @@ LAYERS = [
     ["oracles", "editors", "scores", "bridges"],
     ["failures", "set_score", "moved"],
     ["causes", "group_causes", "set_anchor", "set_path", "set_search"],
-    ["hashes", "receipt", "predictive_masses", "verification", "ledger"],
+    ["hashes", "receipt", "predictive_masses", "verification", "ledger", "ledger_store"],
     ["choice", "repairs"],
     ["evaluation"],
     ["reporting"],
