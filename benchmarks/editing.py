@@ -150,7 +150,7 @@ def cell(bench: Bench, name: str, edit: Edit, asked: Asked) -> dict[str, dict[st
             break
         common = {"edit_version": version, "code": CODE, "e_nothing": nothing["e"]} | took | _noise(pool)
         try:
-            draws, found = bench.line(rung, edit, in_turn=name == SEQUENCE)
+            draws, found = bench.line(rung, edit, in_turn=name == SEQUENCE and rung != "retrain")
             lines[rung] = common | found | _distances(bench.problem, draws, pool)
         except Exception as error:  # noqa: BLE001 - a rung that breaks is a failed line, and the run goes on
             lines[rung] = common | {"served": rung, "status": "error", "why": f"{type(error).__name__}: {error}"}
