@@ -20,6 +20,7 @@ from bayesrepair.choice import Choice, choose_top, cross_fitted_top
 from bayesrepair.edit import Edited, edit
 from bayesrepair.failures import Failures, find_failures
 from bayesrepair.fit import Factor, Fit
+from bayesrepair.ledger import Ledger
 from bayesrepair.receipt import Receipt, receipt
 from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
@@ -72,6 +73,7 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "Verification",
     "receipt",
     "Receipt",
+    "Ledger",
     "report",
     # beside it
     "datasets",

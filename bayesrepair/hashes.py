@@ -14,7 +14,7 @@ import numpy as np
 from bayesrepair.model import Model
 from bayesrepair.rows import Rows
 
-NOT_THE_POSTERIOR = {"sampling", "trace", "r_eff"}  # fields that say how it came about
+NOT_THE_POSTERIOR = {"sampling", "trace", "r_eff", "gradient"}  # fields that say how it came about
 PROBES, DIGITS = 5, 6
 
 
@@ -40,8 +40,18 @@ def row_hashes(rows: Rows, ids: Iterable[Any]) -> tuple[str, ...]:
     The published `data_hash` does not give the key away, so that hashes on a receipt cannot be turned back into ids by
     trying 0, 1, 2, … without the data. Whoever holds the data can: the hashes are pseudonyms.
     """
-    key = bytes.fromhex(_sha("rows", _content(rows).hex()))
-    return tuple(hmac.new(key, _json(i).encode(), hashlib.sha256).hexdigest() for i in ids)
+    key = row_key(rows)
+    return tuple(_keyed(key, canonical(i).encode()) for i in ids)
+
+
+def row_key(rows: Rows) -> bytes:
+    """The key of `row_hashes`; it is as secret as the rows."""
+    return bytes.fromhex(_sha("rows", _content(rows).hex()))
+
+
+def part_hash(part: Rows, key: bytes) -> str:
+    """HMAC-SHA-256 of some rows, ids and cells, under the `row_key` of all of them."""
+    return _keyed(key, _content(part))
 
 
 def model_hash(model: Model) -> str:
@@ -64,7 +74,7 @@ def model_hash(model: Model) -> str:
     else:
         points = np.random.default_rng(0).standard_normal((PROBES, model.n_params))
         described["log prior"] = [f"{value:.{DIGITS}g}" for value in model.log_prior(points)]
-    return _sha("model", _json(described))
+    return _sha("model", canonical(described))
 
 
 def posterior_hash(posterior: Any) -> str:
@@ -76,7 +86,11 @@ def posterior_hash(posterior: Any) -> str:
     >>> posterior_hash(Draws.plain(np.zeros((2, 1)))) == posterior_hash(Draws.plain(np.ones((2, 1))))
     False
     """
-    return _sha("posterior", _json(_numbers(posterior)))
+    return _sha("posterior", canonical(_numbers(posterior)))
+
+
+def _keyed(key: bytes, data: bytes) -> str:
+    return hmac.new(key, data, hashlib.sha256).hexdigest()
 
 
 def _numbers(value: Any) -> Any:
@@ -94,7 +108,7 @@ def _content(rows: Rows) -> bytes:
     digest = hashlib.sha256()
     for name, value in [("", rows.row), *sorted(rows.values.items())]:  # "" is no name of an array
         data = _bytes(value)
-        digest.update(_json([name, list(value.shape), len(data)]).encode())
+        digest.update(canonical([name, list(value.shape), len(data)]).encode())
         digest.update(data)
     return digest.digest()
 
@@ -105,7 +119,7 @@ def _bytes(value: np.ndarray) -> bytes:
         return _floats(value)
     if value.dtype.kind in "iu" and (not value.size or max(abs(int(value.min())), abs(int(value.max()))) <= 2**53):
         return _floats(value)
-    return _json(value.tolist()).encode()
+    return canonical(value.tolist()).encode()
 
 
 def _floats(value: np.ndarray) -> bytes:
@@ -113,7 +127,8 @@ def _floats(value: np.ndarray) -> bytes:
     return np.where(np.isnan(numbers), np.nan, numbers).tobytes()
 
 
-def _json(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """A value as JSON text, one text a value: what hashes are taken of, and how ids are written down."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
 
 

@@ -87,6 +87,10 @@ class MissingExtraError(BayesRepairError, ImportError):
     """An optional dependency is needed; the message holds the line that installs it."""
 
 
+class LedgerError(BayesRepairError, RuntimeError):
+    """A ledger belongs to another fit, is at work in another process, or cannot repeat what it recorded."""
+
+
 class SamplingInterrupted(KeyboardInterrupt):
     """Sampling stopped early and returned fewer draws than asked; the draws are never used."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -28,7 +29,7 @@ from bayesrepair.status import MethodError, Status
 from bayesrepair.target import Target
 
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
-_TIMED_DRAWS = 20
+_TIMED_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Auto:
     ----------
     rungs : tuple of str
         Names of `EDITORS`, from cheap to dear.
+    priced : bool
+        Whether rungs are left out that would take longer than a refit. Without, the climb does not depend on the
+        clock, and the same seed repeats it.
 
     Examples
     --------
@@ -59,6 +63,7 @@ class Auto:
     """
 
     rungs: tuple[str, ...] = ("weights", "transport", "newton", "moves", "resample", "retrain")
+    priced: bool = True
 
     accepts: ClassVar[tuple[type, ...]] = (Draws, Gaussian, Point, Ensemble)
     needs: ClassVar[tuple[type, ...]] = ()
@@ -67,22 +72,26 @@ class Auto:
     def __call__(self, change: Change, rng: np.random.Generator) -> tuple[Posterior, Info]:
         """Return the posterior of the rung that served, and every attempt in order."""
         usable, refused = self._applicable(change)
+        prices = _Prices(change, refittable=usable[-1][0] == "retrain")
         attempts: list[Attempt] = []
         best: tuple[Posterior, Info] | None = None
-        climbed = _affordable(usable, change, refused)
         transported: Draws | None = None
-        for position, (name, editor) in enumerate(climbed):
-            if transported is not None and isinstance(editor, Moves | Resample):
+        for name, editor in usable:
+            if isinstance(editor, Moves | Resample) and transported is not None:
                 editor = replace(editor, start=transported)
-            posterior, info = _tried(name, editor, change, rng, last=position == len(climbed) - 1)
-            if isinstance(editor, Transport) and isinstance(posterior, Draws):
-                transported = posterior
+            too_dear = prices.complaint(editor)
+            if too_dear:
+                refused[name] = too_dear
+                continue
+            posterior, info = _tried(name, editor, change, rng, last=name == usable[-1][0])
             assert info.status is not None  # `_tried` judges
             attempts.append(info.attempts[-1])
             if best is None or _worth(info) >= _worth(best[1]):
                 best = posterior, info
-            if info.status.level == "ok":
-                break
+            if info.status.level == "ok" or (isinstance(posterior, Gaussian) and info.status.level == "checked"):
+                break  # a Laplace refit would be the same Gaussian
+            if isinstance(editor, Transport) and isinstance(posterior, Draws):
+                transported = posterior
         assert best is not None  # `_applicable` refuses an empty ladder
         posterior, info = best
         details = {**info.details, "stopped": _why(info, attempts), "refused": refused}
@@ -106,35 +115,37 @@ class Auto:
         return usable, refused
 
 
-def _affordable(usable: list[tuple[str, Editor]], change: Change, refused: dict[str, str]) -> list[tuple[str, Editor]]:
-    """The rungs in order, without those that are predicted to take longer than a refit; these go to ``refused``."""
-    climbed = []
-    refit = np.nan
-    if isinstance(change.model, Timed) and usable[-1][0] == "retrain":
-        refit = change.model.refit_seconds(change.posterior)
-    second_per_gradient = np.nan
-    for name, editor in usable:
+@dataclass(eq=False)
+class _Prices:
+    """Predicted wall times. Nothing is timed before a rung with a price is reached."""
+
+    change: Change
+    refittable: bool
+
+    def complaint(self, editor: Editor) -> str:
+        """Why a rung is not worth its price; empty where it is, or where nothing is known."""
         gradients = getattr(editor, "gradients", None)
-        if gradients is not None and np.isfinite(refit):
-            if np.isnan(second_per_gradient):
-                second_per_gradient = _gradient_seconds(change)
-            predicted = (gradients(change) + gradients_of_check(change)) * second_per_gradient
-            if predicted > refit:
-                refused[name] = f"predicted to take {predicted:.2g} s, a refit {refit:.2g} s"
-                continue
-        climbed.append((name, editor))
-    return climbed
+        if gradients is None or not np.isfinite(self.refit):
+            return ""
+        predicted = (gradients(self.change) + gradients_of_check(self.change)) * self.gradient
+        return f"predicted to take {predicted:.2g} s, a refit {self.refit:.2g} s" if predicted > self.refit else ""
 
+    @cached_property
+    def refit(self) -> float:
+        """Of a refit; nan where it is not known."""
+        model = self.change.model
+        return model.refit_seconds(self.change.posterior) if self.refittable and isinstance(model, Timed) else np.nan
 
-def _gradient_seconds(change: Change) -> float:
-    """Time of one gradient of all rows, from a first block of draws."""
-    assert isinstance(change.model, Differentiable)  # rungs with a price need it
-    assert isinstance(change.posterior, Draws)
-    target, some = Target.after(change), change.posterior.theta[:_TIMED_DRAWS]
-    target.value_and_gradient(some[:1])  # whatever is to be made first
-    started = time.perf_counter()
-    target.value_and_gradient(some)
-    return (time.perf_counter() - started) / len(some)
+    @cached_property
+    def gradient(self) -> float:
+        """Of one gradient of all rows, from a first block of draws."""
+        assert isinstance(self.change.model, Differentiable)  # rungs with a price need it
+        assert isinstance(self.change.posterior, Draws)
+        target, some = Target.after(self.change), self.change.posterior.theta[:_TIMED_DRAWS]
+        target.value_and_gradient(some[:1])  # whatever is to be made first
+        started = time.perf_counter()
+        target.value_and_gradient(some)
+        return (time.perf_counter() - started) / len(some)
 
 
 def _tried(
