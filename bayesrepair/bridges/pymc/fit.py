@@ -61,8 +61,8 @@ class TrainablePyMCModel(CurvedPyMCModel):
     def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``log_prior + Σ weight · log_lik`` and its gradient: (S, P), (N,) → (S,), (S, P).
 
-        Where the density has been compiled for sampling and its likelihood holds no matrix product, the compiled
-        function serves, draw by draw; else PyTensor's graph over whole blocks of draws.
+        Where the density has been compiled for sampling the compiled function serves, draw by draw; else PyTensor's
+        graph over whole blocks of draws.
         """
         compiled = self._compiled_gradient(rows, np.asarray(weight, dtype=float))
         return super().log_target_and_grad(theta, rows, weight) if compiled is None else compiled(self._checked(theta))
@@ -110,9 +110,9 @@ class TrainablePyMCModel(CurvedPyMCModel):
 
     def _compiled_gradient(self, rows: Rows, weight: np.ndarray) -> CompiledGradient | None:
         """The compiled gradient of these rows; those of the last two calls are kept (before and after an edit)."""
-        for known, its_weight, gradient in self._gradients:
+        for known, its_weight, kept in self._gradients:
             if known is rows and np.array_equal(its_weight, weight):
-                return gradient
+                return kept
         if weight.shape != (len(rows),):
             return None
         arrays, position = self._arrays(rows, with_outcome=True)

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
-from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient, has_products
+from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.diagnostics import diagnosed, gradients_taken
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.whitened import whitened_target
@@ -189,13 +188,9 @@ class RefitSampler:
     ) -> CompiledGradient | None:
         """Density of weighted rows and its gradient, from what is compiled already; None where nothing serves."""
         used = int(np.count_nonzero(weights))
-        if not used or self._blocks(used) not in self._targets or self._whole_blocks_are_faster:
+        if not used or self._blocks(used) not in self._targets:
             return None
         return CompiledGradient(self._with_rows(inputs, position, weights))
-
-    @cached_property
-    def _whole_blocks_are_faster(self) -> bool:
-        return has_products(self.graph)
 
     def _with_rows(self, inputs: Mapping[str, np.ndarray], position: np.ndarray, weights: np.ndarray) -> Any:
         """Compiled model that holds these rows and weights."""
