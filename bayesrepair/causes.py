@@ -247,12 +247,13 @@ class Causes:
             log score over those failures and guard rows together (a row is a row: failures were selected for being
             wrong, and almost any change helps them) is above Student's 99.5 % point of its standard errors and above
             ``p / 2N``, what deletions can gain where no row is bad; the failures' gain is positive; the guard is
-            within the tolerance. Then the smallest such size within one standard error of the best.
+            within the tolerance; the k̂ of all weights behind it is good. Then the smallest such size within one
+            standard error of the best. Clean data: `python -m benchmarks set_search`.
 
         Raises
         ------
         DataError
-            If the size, the guard or the folds do not fit the data.
+            If the size, the guard or the folds do not fit the data, or judging rows took part in the search.
         MethodError
             If the method or a start is unknown, or the posterior is not represented by draws.
         """

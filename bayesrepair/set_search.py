@@ -172,7 +172,7 @@ def set_search(
         tried = [(ground, path)] if judge is not None else [searched(part, None, advance) for part in parts]
     unseen = _Unseen.of(tried)
     chosen = unseen.chosen(tolerance, ground.start.chance)
-    chosen = max((k for k in path.best if k <= chosen), default=0)
+    chosen = max((k for k, step in path.best.items() if k <= chosen and step.reliable), default=0)
     sets = {k: causes.fit.rows.index[sorted(step.members)] for k, step in sorted(path.best.items())}
     frame = _frame(ground, path, unseen)
     compared = _compared(ground, path, tried, top, chosen or max(path.best, default=0))
@@ -208,15 +208,26 @@ def _guard(causes: Causes, guard: Failures | Rows | Any | None) -> Rows:
     rows = guard.handled if isinstance(guard, Failures) else causes.fit.as_rows(guard)
     if causes.fit.model.outcome.name not in rows.values:
         raise DataError(f"the outcome {causes.fit.model.outcome.name!r} of each guard row", "rows without it")
-    at = causes.failures.index.get_indexer(rows.index)
+    return rows.at(np.setdiff1d(np.arange(len(rows)), _shared(rows, causes.failures)))
+
+
+def _shared(rows: Rows, others: Rows) -> np.ndarray:
+    """Positions of rows that are also among the others, by id and content."""
+    at = others.index.get_indexer(rows.index)
     found = np.flatnonzero(at >= 0)
-    failed = found[causes.failures.same_content(at[found], rows, found)]
-    return rows.at(np.setdiff1d(np.arange(len(rows)), failed))
+    return found[others.same_content(at[found], rows, found)]
 
 
 def _set_apart(causes: Causes, guard: Rows, judge: Failures) -> _Part:
     if len(judge.holdout) < 2:
         raise DataError("at least 2 rows to judge on", f"{len(judge.holdout)}", "Hold out more rows.")
+    seen = len(_shared(judge.holdout, causes.failures)) + len(_shared(judge.holdout, guard))
+    if seen:
+        raise DataError(
+            "judging rows that took no part",
+            f"{seen} that are failures or guard rows",
+            "Split the held-out rows first: one, other = failures.split(2).",
+        )
     return _Part(causes.failures, guard, (judge.rows, judge.handled))
 
 
@@ -239,10 +250,11 @@ def _folds(causes: Causes, guard: Rows, folds: int, rng: np.random.Generator) ->
 
 @dataclass(frozen=True, eq=False)
 class _Unseen:
-    """Gains of the rows that took no part, for each size: failures, guard rows, and their Monte Carlo error."""
+    """Gains of the rows that took no part, for each size, and whether the draws behind them can be trusted."""
 
     failures: dict[int, np.ndarray]
     guard: dict[int, np.ndarray]
+    reliable: dict[int, bool]
 
     @classmethod
     def of(cls, tried: Sequence[tuple[Ground, Path]]) -> _Unseen:
@@ -251,6 +263,7 @@ class _Unseen:
         return cls(
             {k: np.concatenate([g[0] for g in parts]) for k, parts in gains.items()},
             {k: np.concatenate([g[1] for g in parts]) for k, parts in gains.items()},
+            {k: all(path.best[k].reliable for _, path in tried if k in path.best) for k in sizes},
         )
 
     def gain(self, size: int, *, over: int | None = None) -> tuple[float, float]:
@@ -273,7 +286,7 @@ class _Unseen:
             gain, error = self.gain(k)
             spared = not len(self.guard[k]) or self.guard[k].mean() >= -tolerance
             least = max(chance, student.isf(LEVEL, max(1, len(failures) + len(self.guard[k]) - 2)) * error)
-            if spared and failures.sum() > 0 and gain > least:
+            if self.reliable[k] and spared and failures.sum() > 0 and gain > least:
                 clear.append(k)
         if not clear:
             return 0

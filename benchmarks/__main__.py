@@ -9,6 +9,8 @@ BENCHMARKS = {
     "editing": "edited posteriors against pools of refits (BENCHMARKS B1), rungs alone, auto, and peers",
     "counties": "each of radon's 85 counties deleted in turn, its latent effect included, against refits",
     "check": "power and false alarms of the check that does not reuse the weights",
+    "calibration": "simulation-based calibration of edited posteriors, with wrong editors that must be caught",
+    "overconfidence": "coverage after deleting the rows that fit worst, edited and refitted",
     "pima": "the REPORT's experiment on Pima (METHODS R1, erratum 13)",
     "ranks": "calibration of rank intervals and prob_top, however few failures were seen",
     "ledger": "processes of a ledger killed a hundred times at random points",
@@ -22,7 +24,7 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
         print("usage: python -m benchmarks NAME [--help]\n")
         for name, what in BENCHMARKS.items():
-            print(f"  {name:10s} {what}")
+            print(f"  {name:14s} {what}")
         return 0 if len(sys.argv) < 2 else 2
     importlib.import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
     return 0

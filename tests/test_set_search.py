@@ -284,6 +284,7 @@ def test_a_model_without_gradients_is_searched_by_weights(found):
     )
     assert set(search.frame()["rung"]) == {"weights"}
     assert (search.frame()["status"] == "unreliable").any()
+    assert search.size == 0 or search.frame().loc[search.size, "status"] == "estimated"
 
 
 def test_guard_leaves_out_the_failures(found):
@@ -309,6 +310,8 @@ def test_bad_input_is_named(found):
         causes.search(3, method="magic")
     with pytest.raises(DataError, match="tolerance"):
         causes.search(3, tolerance=-1.0)
+    with pytest.raises(DataError, match="took no part"):
+        causes.search(3, judge=br.find_failures(problem.fit, problem.failures))
     with pytest.raises(DataError, match="size among"):
         search.at(99)
 
@@ -319,6 +322,9 @@ def test_search_prints_and_plots(found):
     assert "flatters" in text
     assert "predicted_khat" in text
     assert "<table" in page
+    hostile = replace(search, path=search.path.assign(rung="<script>"))._repr_html_()
+    assert "<script>" not in hostile
+    assert "&lt;script&gt;" in hostile
     ax = search.plot()
     assert len(ax.lines[1].get_xdata()) == len(search.frame()) + 1
     assert "unseen" in ax.get_title(loc="left")
