@@ -84,7 +84,8 @@ class Store:
             try:
                 yield connection
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # SQLite has rolled some errors back itself
+                    connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
 
@@ -173,9 +174,12 @@ class Store:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None)
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            for setting in ("synchronous = FULL", "secure_delete = ON", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {setting}")
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
         return connection
 
 

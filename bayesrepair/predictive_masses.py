@@ -15,6 +15,7 @@ from bayesrepair.rows import Rows
 POINTS = 20  # outcomes a row at which densities are compared
 ROWS = 30  # of continuous outcomes and counts: each costs POINTS likelihoods a draw
 SIMULATED = 1000  # outcomes a row and posterior, from which the points are taken
+BATCHES = 20  # of consecutive draws, whose scatter tells what chance does
 
 
 def predictive_masses(
@@ -43,8 +44,8 @@ def predictive_masses(
 
     Returns
     -------
-    list of array, shape (N', K)
-        Rows sum to one.
+    list of array, shape (1 + BATCHES, N', K)
+        For each posterior, of all its draws and then of batches of consecutive draws; the last axis sums to one.
     """
     model = fit.model
     if model.outcome.kind == "class":
@@ -52,15 +53,23 @@ def predictive_masses(
     if len(rows) > ROWS:
         rows = rows.at(np.sort(rng.choice(len(rows), ROWS, replace=False)))
     asked = _outcomes(fit, posteriors, rows, rng)
-    logs = np.stack([_log_density(fit, draws, asked) for draws in posteriors]).reshape(len(posteriors), len(rows), -1)
-    share = logs - logsumexp(logs, axis=0)
-    return list(np.exp(share - logsumexp(share, axis=2, keepdims=True)))
+    logs = np.stack([_log_densities(fit, draws, asked) for draws in posteriors])
+    logs = logs.reshape(len(posteriors), 1 + BATCHES, len(rows), -1)
+    share = logs - logsumexp(logs[:, 0], axis=0)
+    return list(np.exp(share - logsumexp(share, axis=3, keepdims=True)))
 
 
 def _class_probabilities(fit: Fit, draws: Draws, rows: Rows) -> np.ndarray:
     blocks = row_blocks(rows, len(draws), outputs=len(fit.model.outcome.classes or (0,)))
-    parts = [np.einsum("s,snk->nk", draws.weights, fit.model.predict(draws.theta, block)) for _, block in blocks]
-    return np.concatenate(parts)
+    parts = [_batched(fit.model.predict(draws.theta, block) * draws.weights[:, None, None]) for _, block in blocks]
+    sums = np.concatenate(parts, axis=1)
+    return sums / sums.sum(axis=2, keepdims=True)
+
+
+def _batched(values: np.ndarray) -> np.ndarray:
+    """Sums over all draws, then over each batch, (S, ...) → (1 + BATCHES, ...)."""
+    starts = np.arange(BATCHES) * len(values) // BATCHES
+    return np.concatenate([values.sum(axis=0, keepdims=True), np.add.reduceat(values, starts, axis=0)])
 
 
 def _outcomes(fit: Fit, posteriors: Sequence[Draws], rows: Rows, rng: np.random.Generator) -> Rows:
@@ -80,10 +89,13 @@ def _outcomes(fit: Fit, posteriors: Sequence[Draws], rows: Rows, rng: np.random.
     return Rows(repeated, np.arange(len(rows) * POINTS))
 
 
-def _log_density(fit: Fit, draws: Draws, rows: Rows) -> np.ndarray:
-    """``log Σ_s w_s p(y | θ_s)`` of each row's outcome, shape (N,)."""
-    used = np.flatnonzero(draws.weights > 0)
-    theta, log_weight = draws.theta[used], np.log(draws.weights[used])
-    blocks = row_blocks(rows, len(used))
-    parts = [logsumexp(fit.model.log_lik(theta, block) + log_weight[:, None], axis=0) for _, block in blocks]
-    return np.concatenate(parts)
+def _log_densities(fit: Fit, draws: Draws, rows: Rows) -> np.ndarray:
+    """``log Σ_s w_s p(y | θ_s)`` of each row's outcome, over all draws and over each batch, (1 + BATCHES, N)."""
+    parts = []
+    for _, block in row_blocks(rows, len(draws)):
+        log_lik = fit.model.log_lik(draws.theta, block)
+        top = log_lik.max(axis=0)
+        likely = np.exp(log_lik - np.where(np.isfinite(top), top, 0.0))
+        with np.errstate(divide="ignore"):  # an outcome that no draw of a batch allows
+            parts.append(np.log(_batched(likely * draws.weights[:, None])) + top)
+    return np.concatenate(parts, axis=1)

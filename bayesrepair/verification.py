@@ -28,7 +28,7 @@ from bayesrepair.numerics.distance import (
 )
 from bayesrepair.posterior import Draws, Gaussian
 from bayesrepair.predictive import unbounded
-from bayesrepair.predictive_masses import predictive_masses
+from bayesrepair.predictive_masses import BATCHES, predictive_masses
 from bayesrepair.progress import row_progress
 from bayesrepair.receipt import Receipt, receipt
 from bayesrepair.rows import Rows
@@ -217,10 +217,25 @@ DISTANCES: dict[str, Metric] = {
 # Of predictive masses (edited, refit). At a total variation of .005 no event about an outcome changes its probability
 # by more than half a percentage point, on average over rows; of a single row, by two points. A divergence is the log
 # score that a reader of the edited predictive loses: at 1e-4 nats a row it takes ten thousand rows to lose one nat.
+# Chance: the farthest of twenty batches of a refit's draws, scaled to the difference of two refits, whose variance is
+# 2 / (BATCHES − 1) of that between a batch and the whole.
+SQUARED_SCATTER = 2 / (BATCHES - 1)
 PREDICTIVE_DISTANCES: dict[str, Metric] = {
-    "predictive total variation, average": (lambda a, b: _average(total_variation(a, b)), 0.005, _none),
-    "predictive total variation, largest": (lambda a, b: _largest(total_variation(a, b)), 0.02, _none),
-    "predictive KL from refits, average (nats)": (lambda a, b: _average(kl_divergence(b, a)), 1e-4, _none),
+    "predictive total variation, average": (
+        lambda a, b: _average(total_variation(a[0], b[0])),
+        0.005,
+        lambda b: SQUARED_SCATTER**0.5 * max(_average(total_variation(batch, b[0])) for batch in b[1:]),
+    ),
+    "predictive total variation, largest": (
+        lambda a, b: _largest(total_variation(a[0], b[0])),
+        0.02,
+        lambda b: SQUARED_SCATTER**0.5 * max(_largest(total_variation(batch, b[0])) for batch in b[1:]),
+    ),
+    "predictive KL from refits, average (nats)": (
+        lambda a, b: _average(kl_divergence(b[0], a[0])),
+        1e-4,
+        lambda b: SQUARED_SCATTER * max(_average(kl_divergence(b[0], batch)) for batch in b[1:]),
+    ),
 }
 
 

@@ -5,7 +5,9 @@ Two processes at once ask for rows to be deleted and apply what is pending, on a
 answered; after a kill it asks again for what was not answered, under the same key. `lost`: answered requests that the
 ledger does not hold once. `unapplied`: requests that the ledger said were applied, and no longer are. `twice`: rows
 whose power on a receipt is not exactly what was asked for. `off`: distance of the replayed posterior's mean from the
-closed form on the rows that remain, in posterior sds; `replayed`: the replay has the hash that was recorded.
+closed form on the rows that remain, in posterior sds; `replayed`: the replay has the hash that was recorded;
+`mid_edit`: kills that left the claim of an unfinished edit behind (or found it left by the kill before);
+`unanswered`: requests that were asked for and not yet answered at a kill.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import pandas as pd
 
 import bayesrepair as br
 from bayesrepair.hashes import posterior_hash
+from bayesrepair.ledger_store import Store
 from bayesrepair.oracles import NormalNormal
 from bayesrepair.status import LedgerError
 from benchmarks.results import save
@@ -125,7 +128,10 @@ def examine(folder: Path) -> dict[str, float]:
     expected = np.sort((weight - 1)[weight < 1])
     twice = abs(len(powers) - len(expected)) or int((powers != expected).sum())
     same = not ledger.receipts or posterior_hash(ledger.replay().posterior) == ledger.receipts[-1].posterior_hash
+    left = sum(len(_lines(path)) for path in folder.glob("*.asked")) - len(answered)
     return {
+        "mid_edit": len(Store(folder / "model.ledger").read("SELECT * FROM claim")),
+        "unanswered": left,
         "requests": len(frame),
         "edits": len(ledger.receipts),
         "lost": len(answered - set(frame.index)) + int(frame.index.duplicated().sum()),
@@ -164,8 +170,8 @@ def main(argv: list[str]) -> int:
         print(frame.to_json(orient="records"))
         return 0
     worst = frame.agg(
-        {"kill": "max", "requests": "max", "edits": "max", "lost": "max", "unapplied": "max", "twice": "max",
-         "off": "max", "replayed": "min", "errors": "max"}
+        {"kill": "max", "mid_edit": "sum", "unanswered": "sum", "requests": "max", "edits": "max", "lost": "max",
+         "unapplied": "max", "twice": "max", "off": "max", "replayed": "min", "errors": "max"}
     )  # fmt: skip
     table = worst.rename({"kill": "kills"}).to_frame("over all kills").rename_axis("figure")
     print(table)
