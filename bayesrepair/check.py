@@ -32,8 +32,9 @@ LARGEST_RHAT = 1.05
 SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
 PREDICTED_ROWS = 120
-MOVED_DRAWS = 200
-MOVES = 3
+STEIN_DRAWS = 1000
+MOVED_DRAWS = 150
+MOVES = 2
 LEAPFROGS = 8  # at most, of one move
 
 
@@ -142,15 +143,14 @@ def independent_check(
         return Check(None, "the model has no gradients, so nothing independent of the weights was run")
     target = Target.after(change)
     used = np.flatnonzero(posterior.weights > 0)
-    theta, weights, chain = posterior.theta[used], posterior.weights[used], posterior.chain[used]
-    gradient = target.value_and_gradient(theta)[1] if posterior.gradient is None else posterior.gradient[used]
-    gradient = target.value_and_gradient(theta)[1]
+    theta, weights = posterior.theta[used], posterior.weights[used]
+    some, share, gradient = _with_gradients(target, posterior, used, rng)
     if not np.isfinite(gradient).all():
         figures, message = {}, "the gradient of the edited density is not finite at some draws"
     else:
         predicted = _Predictions.of(change, rng)
         before = predicted(theta)
-        figures = stein_figures(theta, gradient, weights, before, chain, rng=rng)
+        figures = stein_figures(theta[some], gradient, share, before[some], posterior.chain[used][some], rng=rng)
         ancestor = np.searchsorted(used, posterior.resampled(min(draws, len(theta)), rng))
         factor = covariance_factor(theta, weights)
         moved = hmc.sample(
@@ -164,6 +164,23 @@ def independent_check(
     if passed:
         message = f"the check passes: predictions within an estimated {figures['error_mean']:.3f} posterior sd"
     return Check(passed, message, _doubts(change), target.log_lik_evals, seconds, **figures)
+
+
+def _with_gradients(
+    target: Target, posterior: Draws, used: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws that the Stein identities are tried on: positions among those used, weights, gradients there.
+
+    A sample by the weights where there are many: a thousand have power enough.
+    """
+    if len(used) <= STEIN_DRAWS:
+        at, weights = used, posterior.weights[used]
+    else:
+        at, count = np.unique(posterior.resampled(STEIN_DRAWS, rng), return_counts=True)
+        weights = count / STEIN_DRAWS
+    known = posterior.gradient
+    gradient = target.value_and_gradient(posterior.theta[at])[1] if known is None else known[at]
+    return np.searchsorted(used, at), weights, gradient
 
 
 def _complaint(figures: Mapping[str, float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
@@ -74,10 +75,10 @@ class Target:
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Unnormalised log density and its gradient, (S, P) → (S,), (S, P)."""
-        assert isinstance(self.model, Differentiable)  # `edit` refuses editors whose needs are not met
+        model = cast(Differentiable, self.model)  # `edit` refuses editors whose needs are not met
         self.log_lik_evals += GRADIENT_COST * len(theta) * len(self.rows)
         parts = [
-            self.model.log_target_and_grad(theta[start : start + DRAW_BLOCK], self.rows, self.weight)
+            model.log_target_and_grad(theta[start : start + DRAW_BLOCK], self.rows, self.weight)
             for start in range(0, len(theta), DRAW_BLOCK)
         ]
         return np.concatenate([value for value, _ in parts]), np.concatenate([grad for _, grad in parts])

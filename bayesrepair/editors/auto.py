@@ -77,8 +77,7 @@ class Auto:
         best: tuple[Posterior, Info] | None = None
         transported: Draws | None = None
         for name, editor in usable:
-            if isinstance(editor, Moves | Resample) and transported is not None:
-                editor = replace(editor, start=transported)
+            editor = _informed(editor, attempts, transported)
             too_dear = prices.complaint(editor)
             if too_dear:
                 refused[name] = too_dear
@@ -113,6 +112,15 @@ class Auto:
             reasons = "; ".join(f"{name}: {why}" for name, why in refused.items())
             raise MethodError(f"a rung among {', '.join(self.rungs)} that applies", reasons)
         return usable, refused
+
+
+def _informed(editor: Editor, attempts: list[Attempt], transported: Draws | None) -> Editor:
+    """An editor that repeats nothing that has been done."""
+    if isinstance(editor, Transport) and any(attempt.rung == "weights" for attempt in attempts):
+        return replace(editor, maps=tuple(name for name in editor.maps if name != "identity"))
+    if isinstance(editor, Moves | Resample) and transported is not None:
+        return replace(editor, start=transported)
+    return editor
 
 
 @dataclass(eq=False)

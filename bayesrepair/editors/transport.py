@@ -20,7 +20,8 @@ from bayesrepair.target import Target
 BLOCKS = 10  # of a single chain, dealt out in turn to the two halves
 DRAWS_PER_PARAMETER = 6
 SHARE_OF_REFIT = 0.05  # of the gradients that sampling took, for the regressions
-FEWEST_DRAWS, MOST_DRAWS = 300, 1000
+FEWEST_DRAWS, MOST_DRAWS = 100, 1000
+MOST_FIT_DRAWS = 200
 FIT_EVALUATIONS, ROUND_EVALUATIONS = 15, 4  # of each draw, as a rule: to predict the cost
 STANDARD_ERRORS = 2.0
 
@@ -41,11 +42,12 @@ class Transport:
         The candidates, from simple to rich. In the full map the matrix is the diagonal map's plus low rank where
         parameters are too many for the draws.
     fit_draws : int
-        Draws of a half that fit the diagonal map. Their means and sds are those of the whole half, so that few draws
-        are enough for two numbers a coordinate.
+        Draws of a half that fit the diagonal map, or as many as there are parameters where that is more (at most
+        200). Their means and sds are those of the whole half, so that few draws are enough for two numbers a
+        coordinate.
     regression_draws : int, optional
         Draws of a half that fit the full map. Each row of the matrix is a regression with P + 1 coefficients, so 6 P
-        at least; beyond that from 300 to 1000 by default, so that four rounds take a twentieth of the gradients that
+        at least; beyond that from 100 to 1000 by default, so that four rounds take a twentieth of the gradients that
         sampling took (700 where that is unknown).
     probe_draws : int
         Draws of a half on which maps are compared.
@@ -66,9 +68,9 @@ class Transport:
     """
 
     maps: tuple[str, ...] = ("identity", "diagonal", "full")
-    fit_draws: int = 100
+    fit_draws: int = 50
     regression_draws: int | None = None
-    probe_draws: int = 150
+    probe_draws: int = 100
     iterations: int = 20
     rounds: int = 5
 
@@ -99,10 +101,16 @@ class Transport:
         """Gradients of all rows that this will take, about."""
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        fitting = FIT_EVALUATIONS * self.fit_draws * ("diagonal" in self.maps or "full" in self.maps)
+        fitting = (
+            FIT_EVALUATIONS * self._fitted(draws.theta.shape[1]) * ("diagonal" in self.maps or "full" in self.maps)
+        )
         if "full" in self.maps:
             fitting += ROUND_EVALUATIONS * self._regressed(draws)
         return 2 * (fitting + len(self.maps) * self.probe_draws) + len(draws)
+
+    def _fitted(self, size: int) -> int:
+        """Draws of a half that fit the diagonal map."""
+        return max(self.fit_draws, min(size, MOST_FIT_DRAWS))
 
     def _regressed(self, draws: Draws) -> int:
         """Draws of a half that fit the full map."""
@@ -116,7 +124,7 @@ class Transport:
         size = draws.theta.shape[1]
         fits = {"identity": AffineMap.identity(size)}
         if {"diagonal", "full"} & set(self.maps):
-            some = _representative(draws, at, self.fit_draws, rng)
+            some = _representative(draws, at, self._fitted(size), rng)
             fits["diagonal"] = fit_diagonal(after.value_and_gradient, some, iterations=self.iterations)
         if "full" in self.maps:
             some = _sample(draws, at, self._regressed(draws), rng)

@@ -103,7 +103,7 @@ def _tuned_step(
     factor: np.ndarray,
     rng: np.random.Generator,
     trials: int = 5,
-    size: int = 40,
+    size: int = 30,
 ) -> tuple[float, int]:
     """Step whose acceptance is near the goal, found on short trajectories that are thrown away."""
     some = rng.choice(len(theta), min(size, len(theta)), replace=False)

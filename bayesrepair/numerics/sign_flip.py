@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FLIPS = 999
+FLIPS = 499
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def flip_test(batch_sums: np.ndarray, *, rng: np.random.Generator, flips: int = 
     >>> null = rng.standard_normal((100, 5)) / 100
     >>> shifted = null + np.array([0.01, 0, 0, 0, 0])  # ten standard errors
     >>> flip_test(null, rng=rng).p_largest > 0.05, flip_test(shifted, rng=rng).p_largest
-    (True, 0.001)
+    (True, 0.002)
     """
     count = len(batch_sums)
     square = np.square(batch_sums).sum(0)
