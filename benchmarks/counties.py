@@ -68,7 +68,7 @@ def county_lines(bench: Bench, county: int) -> list[dict[str, Any]]:
         "gross": int(np.isin(problem.fit.rows.row[at], problem.bad).sum()),
         "code": kept.code_version(),
         "refit_seconds": float(np.median([took["refit_cpu"] for took in times])),
-        "refit_ess": float(np.mean([draws.sampling.ess_min for draws in refits])),
+        "refit_ess": float(np.mean([draws.sampling.ess_min for draws in refits if draws.sampling])),
         "pool_mc": _mc(pool, pool),
         "e_nothing": apart(summaries(problem, problem.fit.draws)["unbounded"], pool, own)["e"],
     } | {f"{name}_noise": float(value) for name, value in noise.items()}
@@ -96,7 +96,7 @@ def shared_error(bench: Bench, counties: Sequence[int], rung: str) -> dict[str, 
         some = summaries(bench.problem, draws)["unbounded"]
         shifts.append((some["mean"] - pool["mean"]) / pool["sd"])
     stacked = np.stack(shifts)
-    correlation = np.corrcoef(stacked)[np.triu_indices(len(shifts), 1)]
+    correlation = np.asarray(np.corrcoef(stacked))[np.triu_indices(len(shifts), 1)]
     share = np.mean(stacked.mean(axis=0) ** 2) / np.mean(stacked**2)
     return {"least": float(correlation.min()), "most": float(correlation.max()), "share": float(share)}
 
