@@ -22,12 +22,14 @@ from bayesrepair.edit import (
 from bayesrepair.editors.moves import Moves
 from bayesrepair.editors.resample import Resample
 from bayesrepair.editors.transport import Transport
+from bayesrepair.editors.weights import Weights
 from bayesrepair.fit import Change
 from bayesrepair.model import Differentiable, Timed
 from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status
 from bayesrepair.target import Target
 
+PLENTY = 1000.0  # effective draws: 5 and 95 % quantiles are then known to about .05 posterior sd
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 _TIMED_DRAWS = 100
 
@@ -36,7 +38,8 @@ _TIMED_DRAWS = 100
 class Auto:
     """Climb the rungs until one is ``ok``, and leave out those that would cost more than a refit.
 
-    A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Where no
+    A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
+    weights that are good but leave fewer than a thousand effective draws are compared with a transport. Where no
     rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the
     gradients that it takes and the time of a first block of them; that of a refit from the last one in this process,
     or from the sampling of the draws that are edited.
@@ -85,10 +88,12 @@ class Auto:
             posterior, info = _tried(name, editor, change, rng, last=name == usable[-1][0])
             assert info.status is not None  # `_tried` judges
             attempts.append(info.attempts[-1])
-            if best is None or _worth(info) >= _worth(best[1]):
+            if best is None or _rank(info) >= _rank(best[1]):
                 best = posterior, info
-            if info.status.level == "ok" or (isinstance(posterior, Gaussian) and info.status.level == "checked"):
+            if isinstance(posterior, Gaussian) and info.status.level == "checked":
                 break  # a Laplace refit would be the same Gaussian
+            if best[1].status is not None and best[1].status.level == "ok" and not _improvable(editor, info):
+                break
             if isinstance(editor, Transport) and isinstance(posterior, Draws):
                 transported = posterior
         assert best is not None  # `_applicable` refuses an empty ladder
@@ -172,9 +177,16 @@ def _tried(
     return posterior, replace(info, seconds=seconds, attempts=(attempt,))
 
 
-def _worth(info: Info) -> int:
+def _rank(info: Info) -> tuple[int, float]:
+    """Results by status, and among good ones by effective sample size."""
     assert info.status is not None  # judged before it is compared
-    return _WORTH[info.status.level]
+    worth = _WORTH[info.status.level]
+    return worth, float(np.nan_to_num(info.ess)) if info.status.level == "ok" else 0.0
+
+
+def _improvable(editor: Editor, info: Info) -> bool:
+    """Whether plain weights are good but leave few effective draws: a transport may keep most of them."""
+    return isinstance(editor, Weights) and info.ess < PLENTY
 
 
 def _why(info: Info, attempts: list[Attempt]) -> str:
