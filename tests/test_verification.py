@@ -175,6 +175,13 @@ def test_two_sample_auc_knows_closed_forms_and_shapes():
     assert two_sample_auc(modes[:, None], a[:, :1], classifier="trees", seed=0) > 0.65  # equal mean and variance
 
 
+def test_two_sample_auc_of_many_parameters_is_unbiased():
+    rng = np.random.default_rng(4)
+    pairs = [rng.normal(size=(2, 400, 40)) @ rng.normal(size=(40, 40)) for _ in range(8)]
+    aucs = [two_sample_auc(a, b, classifier="logistic", seed=k) for k, (a, b) in enumerate(pairs)]
+    np.testing.assert_allclose(np.mean(aucs), 0.5, atol=4 * chance_sd(400, 400) / np.sqrt(len(pairs)))
+
+
 def test_autocorrelated_refits_are_not_told_apart_unless_their_efficiency_is_forgotten():
     """Every draw ten times: as many rows, a tenth of the information."""
     fit, factor = base("normal")
