@@ -17,7 +17,7 @@ from bayesrepair.check import Check, independent_check
 from bayesrepair.datatree import posterior_tree, weighted_tree
 from bayesrepair.fit import Change, Factor, Fit
 from bayesrepair.gaussian_check import gaussian_check
-from bayesrepair.model import Conjugate
+from bayesrepair.model import Conjugate, Trainable
 from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.posterior import Draws, Gaussian, Point, Posterior
 from bayesrepair.predictive import predict
@@ -274,6 +274,7 @@ def edit(
     _refuse_nonfinite(posterior, info.rung)
     if info.status is None:
         info = judged(change, posterior, info, rng)
+    info = _refit_now(fit, change, info)
     if isinstance(posterior, Draws):
         posterior = replace(posterior, gradient=None)  # it was for the check
     seed = int(random_seed) if isinstance(random_seed, int | np.integer) else None
@@ -369,10 +370,21 @@ def _resolve(method: str | Editor) -> Editor:
     return EDITORS[method]()
 
 
+def _refit_now(fit: Fit, change: Change, info: Info) -> Info:
+    # every edit starts from the draws that were sampled last: earlier edits may have carried the data too far from them
+    status = info.status
+    if status is None or status.level != "unreliable" or info.exact:
+        return info
+    if not isinstance(change.posterior, Draws) or not len(fit.change().factor.rows):
+        return info
+    how = "edit with method='retrain'" if isinstance(change.model, Trainable) else "sample the model on the rows left"
+    remedy = f"Refit now ({how}): the fit carries earlier edits, and later ones then start from the new draws."
+    return replace(info, status=replace(status, remedy=remedy))
+
+
 def _identity(fit: Fit, factors: tuple[Factor, ...]) -> Edited:
-    """Nothing changes: the posterior of the fit (of its source, where the edits cancel) comes back as it is."""
-    source = fit.sampled
-    posterior = source.posterior if fit.change(*factors).factor.rows.row.size == 0 else fit.posterior
+    """All edits cancel: the posterior that was drawn directly comes back as it is."""
+    posterior = fit.sampled.posterior
     size = float(len(posterior)) if isinstance(posterior, Draws) else np.nan
     status = Status("ok", "nothing to change")
     info = Info("identity", ess=size, status=status, exact=True)
