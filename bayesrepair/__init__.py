@@ -24,6 +24,7 @@ from bayesrepair.ledger import Ledger
 from bayesrepair.receipt import Receipt, receipt
 from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
+from bayesrepair.set_search import SetSearch
 from bayesrepair.status import Status
 from bayesrepair.verification import Verification, verify
 
@@ -59,6 +60,7 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "Failures",
     "find_causes",
     "Causes",
+    "SetSearch",
     "choose_top",
     "cross_fitted_top",
     "Choice",
