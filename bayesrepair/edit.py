@@ -77,6 +77,9 @@ class Info:
         The check that does not reuse the weights.
     exact : bool
         Whether the posterior is drawn (or computed) directly rather than approximated.
+    updated : bool
+        Whether an exact posterior was computed from the one before the edit. Later edits then start from the latter
+        all the same: a chain of updates would add up the rounding errors of all its steps.
     details : mapping
         What the editor has to add, such as the map it chose.
     random_seed : int, optional
@@ -92,6 +95,7 @@ class Info:
     attempts: tuple[Attempt, ...] = ()
     check: Check | None = None
     exact: bool = False
+    updated: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
     random_seed: int | None = None
 
@@ -279,7 +283,7 @@ def edit(
         posterior = replace(posterior, gradient=None)  # it was for the check
     seed = int(random_seed) if isinstance(random_seed, int | np.integer) else None
     info = replace(info, seconds=time.perf_counter() - started, random_seed=seed)
-    return Edited(fit, fit.edited(posterior, factors, drawn=info.exact), factors, info)
+    return Edited(fit, fit.edited(posterior, factors, drawn=info.exact and not info.updated), factors, info)
 
 
 def judged(change: Change, posterior: Posterior, info: Info, rng: np.random.Generator) -> Info:

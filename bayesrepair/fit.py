@@ -17,7 +17,7 @@ from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, EditError, MethodError
 
-_ROUNDING = 1e-9  # sums of powers closer to zero than this are zero
+_ROUNDING, _DECIMALS = 1e-9, 6  # a sum of powers closer than this to a number of so many decimals is that number
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ class Fit:
             at = factor.rows.index.get_indexer(single.index)
             if at[0] >= 0 and factor.rows.same_content(at, single, zero)[0]:
                 weight += float(factor.powers[at[0]])
-        return 0.0 if abs(weight) < _ROUNDING else weight
+        return float(_rounded(np.array(weight)))
 
     def net(self, *factors: Factor) -> tuple[Rows, np.ndarray]:
         """All rows that ever took part, and their net weights after further ``factors``.
@@ -339,10 +339,16 @@ def _net_weights(base: Rows, factors: Sequence[Factor]) -> tuple[Rows, list[np.n
     for at, power in powers:
         weight = weight.copy()
         np.add.at(weight, at, power)
-        weight[np.abs(weight) < _ROUNDING] = 0.0
+        weight = _rounded(weight)
         weights.append(weight)
     _refuse_negative(weights[-1], ids)
     return rows, weights, ids
+
+
+def _rounded(weight: np.ndarray) -> np.ndarray:
+    """Sums of powers without their rounding errors: ten times a tenth is one, in any order."""
+    decimal = np.round(weight, _DECIMALS)
+    return np.where(np.abs(weight - decimal) < _ROUNDING, decimal, weight)
 
 
 def _locate(

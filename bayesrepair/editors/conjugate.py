@@ -26,4 +26,4 @@ class ConjugateUpdate:
         assert isinstance(change.model, Conjugate)  # `edit` refuses the others
         factor = change.factor
         posterior = change.model.update(change.posterior, factor.rows, factor.powers)
-        return posterior, Info("conjugate", log_lik_evals=len(factor.rows), exact=True)
+        return posterior, Info("conjugate", log_lik_evals=len(factor.rows), exact=True, updated=True)

@@ -1,0 +1,216 @@
+"""Random streams of deletions, insertions, weights and relabellings: what a fit has gone through leaves no trace."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+import bayesrepair as br
+from bayesrepair.editors import Auto
+from bayesrepair.fit import Factor
+from bayesrepair.posterior import Draws, Gaussian
+from bayesrepair.status import EditError
+from tests.cases import moments
+from tests.checks import matches
+from tests.streams import RECORDS, TOUCHED, after, pool, states, steps, streams
+
+SEED = 3
+DRAWS = 500
+CLOSED = [("conjugate", name) for name in ("normal", "beta_binomial", "linear_known", "linear_unknown")]
+NEWTON = [("newton", name) for name in ("normal", "linear_known")]
+SAMPLED = [
+    ("weights", "normal"),
+    ("weights", "linear_unknown"),
+    ("transport", "beta_binomial"),
+    ("transport", "linear_unknown"),
+    ("moves", "normal"),
+    ("moves", "linear_unknown"),
+    ("auto", "beta_binomial"),
+    ("auto", "linear_known"),
+]
+
+
+def some(count, **more):
+    """Settings that try the same streams each time."""
+    return settings(max_examples=count, deadline=None, derandomize=True, database=None, **more)
+
+
+def run(editor, fit, factors, seed=SEED):
+    """An edit that does not depend on the clock."""
+    return br.edit(fit, factors, method=Auto(priced=False) if editor == "auto" else editor, random_seed=seed)
+
+
+def run_all(editor, records, visited, fit):
+    """One edit after the other."""
+    edited = None
+    for before, then in pairwise(visited):
+        edited = run(editor, fit, records.factors(before, then))
+        fit = edited.after
+    return edited
+
+
+def same_bits(a, b):
+    """Two posteriors do not differ at all."""
+    assert type(a) is type(b)
+    if isinstance(a, Draws):
+        for x, y in ((a.theta, b.theta), (a.log_weights, b.log_weights), (a.weights, b.weights), (a.chain, b.chain)):
+            np.testing.assert_array_equal(x, y)
+    for x, y in zip(moments(a), moments(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def weights_of(records, fit, *factors):
+    """Net weights of the records, in their order, and of all other rows."""
+    rows, net = fit.net(*factors)
+    size, outcome = len(fit.rows), rows.values["y"]
+    at = fit.rows.positions(records.touched.row)
+    extra = [records.parts[1], records.parts[2]]
+    found = [float(net[size:][outcome[size:] == y].sum()) for part in extra for y in part.values["y"]]
+    return np.concatenate([net[at], found]), np.delete(net[:size], at)
+
+
+@some(60)
+@given(stream=streams(8), data=st.data())
+def test_net_weights_are_sums_of_powers_in_any_order_and_grouping(stream, data):
+    records = pool("linear_known")
+    fit, visited = records.fit(None), states(stream, records.start)
+    pairs = list(pairwise(visited))
+    factors = [factor for pair in pairs for factor in records.factors(*pair)]
+    single = [Factor(f.rows.at(slice(i, i + 1)), f.powers[i]) for f in factors for i in range(len(f.rows))]
+    orders = [factors, data.draw(st.permutations(single)), records.factors(visited[0], visited[-1])]
+    for order in orders:
+        got, rest = weights_of(records, fit, *order)
+        np.testing.assert_array_equal(got, visited[-1])
+        np.testing.assert_array_equal(rest, 1.0)
+
+
+@some(60)
+@given(stream=streams(8))
+def test_the_rows_left_are_those_of_positive_weight_under_their_ids(stream):
+    records = pool("linear_known")
+    visited = states(stream, records.start)
+    fit = records.fit(None)
+    for before, then in pairwise(visited):
+        fit = fit.edited(fit.posterior, records.factors(before, then), drawn=False)
+    rows, ids, weight = fit.retained()
+    held = {(i, y): w for i, y, w in zip(ids, rows.values["y"], weight, strict=True)}
+    names = np.concatenate([part.row for part in records.parts])
+    outcomes = np.concatenate([part.values["y"] for part in records.parts])
+    untouched = fit.rows.drop(records.touched.row)
+    expected = dict.fromkeys(zip(untouched.row, untouched.values["y"], strict=True), 1.0)
+    expected |= {(i, y): w for i, y, w in zip(names, outcomes, visited[-1], strict=True) if w}
+    assert held == expected
+    current, now = fit.current()
+    at = fit.rows.positions(records.touched.row)
+    own, other = visited[-1][:TOUCHED], visited[-1][TOUCHED : 2 * TOUCHED]
+    np.testing.assert_array_equal(now[at], np.where(own > 0, own, other))
+    given_now = np.where((own > 0) | (other == 0), *(part.values["y"] for part in records.parts[:2]))
+    np.testing.assert_array_equal(current.values["y"][at], given_now)
+
+
+def test_ten_tenths_are_one():
+    records = pool("normal")
+    fit, row = records.fit(None), records.touched.at(slice(0, 1))
+    tenths = [Factor(row, -0.1)] * 10
+    gone = run("conjugate", fit, tenths).after
+    assert gone.row_weights[fit.rows.positions(row.row)] == 0.0
+    assert run("conjugate", gone, [factor.inverse for factor in tenths]).after.posterior is fit.posterior
+    with pytest.raises(EditError, match="deleted twice"):
+        run("conjugate", gone, Factor(row, -0.1))
+
+
+def machine(editor, name):
+    """A fit that is edited, undone, refitted and asked for the impossible, held to the closed form at every step."""
+
+    class Stream(RuleBasedStateMachine):
+        def __init__(self):
+            super().__init__()
+            self.records = pool(name)
+            self.state, self.fit, self.past = self.records.start, self.records.fit(None), []
+
+        def step(self, then):
+            edited = run(editor, self.fit, self.records.factors(self.state, then))
+            self.past.append((self.state, edited))
+            self.state, self.fit = then, edited.after
+
+        @rule(step=steps())
+        def edit(self, step):
+            self.step(after(self.state, step))
+
+        @precondition(lambda self: self.past)
+        @rule()
+        def undo(self):
+            self.state, edited = self.past.pop()
+            self.fit = edited.undo()
+
+        @precondition(lambda self: self.past)
+        @rule()
+        def take_back_the_last_edit(self):
+            before, edited = self.past[-1]
+            self.past.append((self.state, run(editor, self.fit, [factor.inverse for factor in edited.factors])))
+            self.state, self.fit = before, self.past[-1][1].after
+
+        @rule()
+        def restore_everything(self):
+            self.step(self.records.start)
+
+        @rule(record=st.integers(0, RECORDS - 1))
+        def take_away_more_than_there_is(self, record):
+            then = self.state.copy()
+            then[record] = -0.5
+            posterior, edits = self.fit.posterior, self.fit.edits
+            with pytest.raises(EditError, match="at least 0"):
+                run(editor, self.fit, self.records.factors(self.state, then))
+            assert self.fit.posterior is posterior
+            assert self.fit.edits is edits
+
+        @precondition(lambda self: isinstance(self.fit.posterior, Gaussian))  # what a refit takes
+        @rule()
+        def refit(self):
+            self.fit = run("retrain", self.fit, Factor(self.records.touched, 0.0)).after
+
+        @invariant()
+        def closed_form(self):
+            for got, expected in zip(moments(self.fit.posterior)[:2], self.records.truth(self.state), strict=True):
+                np.testing.assert_allclose(got, expected, rtol=1e-8, atol=1e-8)
+
+    return Stream
+
+
+@pytest.mark.parametrize(("editor", "name"), CLOSED)
+def test_a_stream_of_edits_follows_the_closed_form(editor, name):
+    run_state_machine_as_test(machine(editor, name), settings=some(20, stateful_step_count=12))
+
+
+@pytest.mark.parametrize(("editor", "name"), NEWTON)
+def test_a_stream_of_newton_edits_follows_the_closed_form(editor, name):
+    run_state_machine_as_test(machine(editor, name), settings=some(4, stateful_step_count=5))
+
+
+@pytest.mark.parametrize(("editor", "name"), CLOSED + NEWTON + SAMPLED)
+def test_one_edit_after_the_other_is_one_joint_edit_to_the_bit(editor, name):
+    records, cheap = pool(name), editor == "conjugate"
+    fit = records.fit(DRAWS if (editor, name) in SAMPLED else None)
+
+    @some(10 if cheap else 2)
+    @given(stream=streams(4 if cheap else 3))
+    def check(stream):
+        visited = states(stream, records.start)
+        one_by_one = run_all(editor, records, visited, fit)
+        factors = [f for pair in pairwise(visited) for f in records.factors(*pair)]
+        joint = run(editor, fit, factors)
+        same_bits(one_by_one.after.posterior, joint.after.posterior)
+        assert one_by_one.status.level == joint.status.level
+        honest(joint, *records.truth(visited[-1]))
+
+    check()
+
+
+def honest(edited, mean, sd):
+    """``ok`` and ``checked`` are right, within the error that the effective draws leave."""
+    ess = moments(edited.after.posterior)[2]
+    if edited.status.level == "ok" or (edited.status.level == "checked" and ess > 100):
+        matches(edited, mean, sd)
