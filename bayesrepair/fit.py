@@ -213,8 +213,12 @@ class Fit:
         """
         source = self.sampled
         rows, weights, _ = _net_weights(self.rows, [*self.edits, *factors])
-        before = weights[len(source.edits)]
-        return Change(self.model, source.posterior, rows, before, weights[-1])
+        before, after = weights[len(source.edits)], weights[-1]
+        # a row that came and went since is no part of it: what is undone leaves no trace
+        there = np.flatnonzero((np.arange(len(rows)) < len(self.rows)) | (before > 0) | (after > 0))
+        if len(there) < len(rows):
+            rows, before, after = Rows(rows.at(there).values, np.arange(len(there))), before[there], after[there]
+        return Change(self.model, source.posterior, rows, before, after)
 
     def edited(self, posterior: Posterior, factors: Sequence[Factor], *, drawn: bool) -> Fit:
         """The fit after an edit; ``drawn`` where the posterior no longer leans on earlier draws."""

@@ -13,9 +13,10 @@ from bayesrepair.editors import Auto
 from bayesrepair.fit import Factor
 from bayesrepair.posterior import Draws, Gaussian
 from bayesrepair.status import EditError
-from tests.cases import moments
+from tests.cases import moments, problem
 from tests.checks import matches
-from tests.streams import RECORDS, TOUCHED, after, pool, states, steps, streams
+from tests.streams import RECORDS, TOUCHED, WEIGHTS, after, pool, states, steps, streams
+from tests.test_editors import plain_fit
 
 SEED = 3
 DRAWS = 500
@@ -31,6 +32,7 @@ SAMPLED = [
     ("auto", "beta_binomial"),
     ("auto", "linear_known"),
 ]
+EVERY = CLOSED + NEWTON + SAMPLED
 
 
 def some(count, **more):
@@ -43,13 +45,17 @@ def run(editor, fit, factors, seed=SEED):
     return br.edit(fit, factors, method=Auto(priced=False) if editor == "auto" else editor, random_seed=seed)
 
 
-def run_all(editor, records, visited, fit):
-    """One edit after the other."""
-    edited = None
-    for before, then in pairwise(visited):
-        edited = run(editor, fit, records.factors(before, then))
-        fit = edited.after
-    return edited
+def setting(editor, name):
+    """The records of a problem, and its fit in the representation that the editor takes."""
+    records = pool(name)
+    return records, records.fit(DRAWS if (editor, name) in SAMPLED else None)
+
+
+def honest(edited, mean, sd):
+    """``ok`` and ``checked`` are right, within the error that the effective draws leave."""
+    ess = moments(edited.after.posterior)[2]
+    if edited.status.level == "ok" or (edited.status.level == "checked" and ess > 100):
+        matches(edited, mean, sd)
 
 
 def same_bits(a, b):
@@ -190,27 +196,135 @@ def test_a_stream_of_newton_edits_follows_the_closed_form(editor, name):
     run_state_machine_as_test(machine(editor, name), settings=some(4, stateful_step_count=5))
 
 
-@pytest.mark.parametrize(("editor", "name"), CLOSED + NEWTON + SAMPLED)
+@pytest.mark.parametrize(("editor", "name"), EVERY)
 def test_one_edit_after_the_other_is_one_joint_edit_to_the_bit(editor, name):
-    records, cheap = pool(name), editor == "conjugate"
-    fit = records.fit(DRAWS if (editor, name) in SAMPLED else None)
+    records, fit = setting(editor, name)
 
-    @some(10 if cheap else 2)
-    @given(stream=streams(4 if cheap else 3))
+    @some(10 if editor == "conjugate" else 4)
+    @given(stream=streams(3))
     def check(stream):
         visited = states(stream, records.start)
-        one_by_one = run_all(editor, records, visited, fit)
-        factors = [f for pair in pairwise(visited) for f in records.factors(*pair)]
-        joint = run(editor, fit, factors)
+        one_by_one, factors = None, []
+        for before, then in pairwise(visited):
+            step = records.factors(before, then)
+            one_by_one = run(editor, fit if one_by_one is None else one_by_one.after, step)
+            factors += step
+        joint, backwards = run(editor, fit, factors), run(editor, fit, factors[::-1])
         same_bits(one_by_one.after.posterior, joint.after.posterior)
-        assert one_by_one.status.level == joint.status.level
-        honest(joint, *records.truth(visited[-1]))
+        assert one_by_one.status == joint.status or "Refit now" in one_by_one.status.remedy
+        for edited in (joint, backwards):
+            honest(edited, *records.truth(visited[-1]))
+        if not np.any(visited, axis=0)[TOUCHED:].any():  # no row was added, whose place would be another
+            same_bits(backwards.after.posterior, joint.after.posterior)
 
     check()
 
 
-def honest(edited, mean, sd):
-    """``ok`` and ``checked`` are right, within the error that the effective draws leave."""
-    ess = moments(edited.after.posterior)[2]
-    if edited.status.level == "ok" or (edited.status.level == "checked" and ess > 100):
-        matches(edited, mean, sd)
+@pytest.mark.parametrize(("editor", "name"), EVERY)
+def test_weights_of_training_rows_commute_to_the_bit(editor, name):
+    fit = setting(editor, name)[1]
+    size = len(fit.rows)
+
+    @some(8 if editor == "conjugate" else 3)
+    @given(powers=st.lists(st.integers(-4, 4), min_size=3, max_size=3), at=st.integers(0, size // 2), data=st.data())
+    def check(powers, at, data):
+        factors = [Factor(fit.rows.at(slice(at, at + k + 1)), power / 16) for k, power in enumerate(powers)]
+        given_order = run(editor, fit, factors)
+        edited = None
+        for factor in data.draw(st.permutations(factors)):
+            edited = run(editor, fit if edited is None else edited.after, factor)
+        same_bits(edited.after.posterior, given_order.after.posterior)
+
+    check()
+
+
+@pytest.mark.parametrize(("editor", "name"), EVERY)
+def test_what_is_taken_back_leaves_no_trace(editor, name):
+    records, fit = setting(editor, name)
+
+    @some(8 if editor == "conjugate" else 3)
+    @given(first=steps(), second=steps())
+    def check(first, second):
+        start, once, twice = states([first, second], records.start)
+        one = run(editor, fit, records.factors(start, once))
+        two = run(editor, one.after, records.factors(once, twice))
+        assert two.undo() is one.after
+        assert one.undo() is fit
+        back = run(editor, two.after, [factor.inverse for factor in two.factors])
+        same_bits(back.after.posterior, one.after.posterior)
+        assert back.status.level == one.status.level
+        home = run(editor, back.after, records.factors(once, start))
+        assert home.after.posterior is fit.posterior
+        assert home.status.level == "ok"
+
+    check()
+
+
+def test_two_hundred_edits_of_single_rows_accumulate_no_error():
+    records, fit = setting("weights", "normal")
+    rng, state, edited, factors = np.random.default_rng(0), records.start, None, []
+    for _ in range(200):
+        record = int(rng.integers(RECORDS))
+        then = after(state, {record: float(rng.choice(WEIGHTS, p=(state[record] != np.array(WEIGHTS)) / 4))})
+        factors += records.factors(state, then)
+        edited = run("weights", fit if edited is None else edited.after, factors[-1])
+        state = then
+    joint = run("weights", fit, factors)
+    at_once = run("weights", fit, records.factors(records.start, state))
+    same_bits(edited.after.posterior, joint.after.posterior)
+    np.testing.assert_allclose(edited.after.posterior.weights, at_once.after.posterior.weights, rtol=1e-9)
+    assert len(edited.after.edits) == 200
+    honest(edited, *records.truth(state))
+
+
+def test_a_closed_form_does_not_add_up_rounding_errors():
+    fit = problem("linear_unknown").fit(closed=True)
+    odd = fit.rows.at(slice(0, 1)).replace(y=np.array([1e8]))
+    there = run("conjugate", fit, Factor(odd, 1.0)).after
+    assert there.source is fit
+    assert run("conjugate", there, Factor(odd, -1.0)).after.posterior is fit.posterior
+
+
+def test_a_sequence_that_leaves_the_draws_behind_says_refit_now():
+    fit = pool("linear_known").fit(DRAWS)
+    order = fit.rows.row[np.argsort(fit.rows.values["y"])[::-1]]
+    drift, edited, count = [], None, 0
+    while edited is None or edited.status.level != "unreliable":
+        factor = Factor(fit.rows.take(order[count : count + 1]), -1.0)
+        edited = run("weights", fit if edited is None else edited.after, factor)
+        drift, count = [*drift, edited], count + 1
+        assert count < 40, "the draws cannot follow so far"
+        honest(edited, *moments(fit.model.posterior(fit.rows.drop(order[:count])))[:2])
+    assert "Refit now (edit with method='retrain')" in edited.status.remedy
+    assert run("weights", fit, [factor for step in drift for factor in step.factors]).status.level == "unreliable"
+    before = drift[-2].after
+    refitted = run("retrain", before, edited.factors)
+    assert refitted.status.level == "ok"
+    assert refitted.after.source is None
+    np.testing.assert_array_equal(refitted.after.row_weights, edited.after.row_weights)
+    step = Factor(fit.rows.take(order[count : count + 1]), -1.0)
+    later = run("weights", refitted.after, step)
+    assert later.after.source is refitted.after
+    np.testing.assert_array_equal(later.after.posterior.theta, refitted.after.posterior.theta)
+    assert later.status.level == "ok"
+    matches(later, *moments(fit.model.posterior(fit.rows.drop(order[: count + 1])))[:2])
+    assert run("weights", later.after, step.inverse).after.posterior is refitted.after.posterior
+
+
+def test_a_first_edit_that_fails_is_no_sequence():
+    fit = pool("linear_known").fit(DRAWS)
+    order = np.argsort(fit.rows.values["y"])
+    edited = run("weights", fit, Factor(fit.rows.at(order[:40]), -1.0))
+    assert edited.status.level == "unreliable"
+    assert edited.status.remedy == "Use method='retrain'."
+    there_and_back = run("weights", run("weights", fit, Factor(fit.rows.at(order[:2]), -1.0)).after, []).after
+    assert "Refit now" in run("weights", there_and_back, Factor(fit.rows.at(order[2:40]), -1.0)).status.remedy
+
+
+def test_without_training_the_remedy_is_to_sample_again():
+    fit = plain_fit()
+    order = np.argsort(fit.rows.values["y"])
+    edited = run("weights", fit, Factor(fit.rows.at(order[:1]), -1.0))
+    far = run("weights", edited.after, Factor(fit.rows.at(order[10:]), -1.0))
+    assert far.status.level == "unreliable"
+    assert "Refit now (sample the model on the rows left)" in far.status.remedy
