@@ -82,6 +82,10 @@ class Problem:
         """Insertion of some of the other rows."""
         return _insertion(self, count)
 
+    def reweighting(self) -> Factor:
+        """One row deleted, one halved, one weakened a little, one strengthened: a power for each."""
+        return _reweighting(self)
+
     def fit(self, *, closed: bool) -> Fit:
         """The fit, its posterior in closed form or as draws in four chains."""
         return _fit(self, closed)
@@ -110,6 +114,11 @@ def _top(problem: Problem, count: int) -> Factor:
 @cache
 def _insertion(problem: Problem, count: int) -> Factor:
     return Factor(problem.others.at(slice(0, count)), 1.0)
+
+
+@cache
+def _reweighting(problem: Problem) -> Factor:
+    return Factor(_top(problem, 4).rows, np.array([-1.0, -0.5, -0.25, 0.5]))
 
 
 def _regression(model: object, n: int, classes: bool) -> Problem:

@@ -83,6 +83,32 @@ def check_additivity(editor: str, problem: Problem) -> None:
         matches(edited, mean, sd)
 
 
+def check_powers(editor: str, problem: Problem) -> None:
+    """A power for each row, fractions among them: the closed form of the net weights, which the fit tells."""
+    factor = problem.reweighting()
+    edited = run(editor, problem, factor)
+    matches(edited, *expected(problem, factor))
+    at = problem.rows.positions(factor.rows.row)
+    np.testing.assert_array_equal(edited.before.row_weights, 1.0)
+    np.testing.assert_array_equal(edited.after.row_weights[at], 1.0 + factor.powers)
+    assert edited.after.row_weights.sum() == len(problem.rows) + factor.powers.sum()
+
+
+def check_grouping(editor: str, problem: Problem) -> None:
+    """One factor or several, one step or more: the same bits. A record inserted twice weighs two."""
+    delete, insert = problem.top(FEW), problem.insertion(FEW)
+    some, others = (delete.rows.at(at) for at in (slice(0, 1), slice(1, FEW)))
+    parts = [Factor(others, -0.75), insert, Factor(some, -1.0), Factor(others, -0.25), insert]
+    whole = run(editor, problem, delete, Factor(insert.rows, 2.0))
+    at_once = run(editor, problem, *parts)
+    first = run(editor, problem, *parts[:2])
+    after = run(editor, problem, *parts[2:], fit=first.after)
+    for edited in (at_once, after):
+        for a, b in zip(_arrays(edited), _arrays(whole), strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(edited.after.net()[1][len(problem.rows) :], 2.0)
+
+
 def check_order_and_ids(editor: str, problem: Problem) -> None:
     """Neither the ids nor the order of the rows mean anything."""
     fit = problem.fit(closed=EDITOR_CASES[editor].closed)
@@ -165,6 +191,8 @@ CONFORMANCE = {
     "oracle": check_oracle,
     "undo": check_undo,
     "additivity": check_additivity,
+    "powers": check_powers,
+    "grouping": check_grouping,
     "order and ids": check_order_and_ids,
     "direction": check_direction,
     "purity": check_purity,
