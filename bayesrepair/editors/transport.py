@@ -1,29 +1,29 @@
-"""Transport: move all draws by an affine map fitted to the edited posterior, then weight them."""
+"""Transport: move all draws by a map fitted to the edited posterior, then weight them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.edit import Info
+from bayesrepair.edit import NEARLY_EQUAL, Info
+from bayesrepair.editors.transport_maps import Fits, Fitting, Source, regions_of, sample
+from bayesrepair.editors.transport_weights import Weighing, choose
 from bayesrepair.fit import Change
 from bayesrepair.model import Differentiable
-from bayesrepair.numerics.affine import AffineMap
-from bayesrepair.numerics.diagonal_map import fit_diagonal
-from bayesrepair.numerics.gradient_regression import fit_full
+from bayesrepair.numerics.psis import effective_sample_size, khat_threshold
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
-BLOCKS = 10  # of a single chain, dealt out in turn to the two halves
 DRAWS_PER_PARAMETER = 6
 SHARE_OF_REFIT = 0.05  # of the gradients that sampling took, for the regressions
 FEWEST_DRAWS, MOST_DRAWS = 100, 1000
 MOST_FIT_DRAWS = 200
 FIT_EVALUATIONS, ROUND_EVALUATIONS = 15, 4  # of each draw, as a rule: to predict the cost
-STANDARD_ERRORS = 2.0
+PATH = (0.25, 0.5, 0.75, 1.0)  # shares of the edit at which maps are fitted where one fit does not reach it
+SMALLEST_SHARE = 0.1  # of the draws that must stay effective, or the path is tried
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,19 @@ class Transport:
     ``log p_edited(T(θ)) + log|det A|`` (minus the Kullback–Leibler divergence of the moved draws, up to a constant)
     with its paired standard error; the simplest map that is as good as the best moves all draws.
 
+    Where the draws clearly fall into clusters (see `bayesrepair.numerics.regions`), a map for each is one more
+    candidate. Moved draws then have the density ``q(θ') = Σ_j p(T_j⁻¹θ' | D) 1[T_j⁻¹θ' ∈ R_j] / |det A_j|``, and
+    ``log w = log p_edited(θ') − log q(θ')`` accounts for the weight of every mode that the draws have seen. A
+    twentieth of the draws stays where it is, so that nothing between the images is missed.
+
+    Where the weights come out poor, maps are fitted once more along a path, to targets with a quarter, a half, three
+    quarters and all of the edit, each from the one before; the weights with the larger effective sample size are kept.
+
     Parameters
     ----------
-    maps : tuple of {"identity", "diagonal", "full"}
+    maps : tuple of {"identity", "diagonal", "full", "modes"}
         The candidates, from simple to rich. In the full map the matrix is the diagonal map's plus low rank where
-        parameters are too many for the draws.
+        parameters are too many for the draws. "modes" counts only where there are several; alone, it is "full" else.
     fit_draws : int
         Draws of a half that fit the diagonal map, or as many as there are parameters where that is more (at most
         200). Their means and sds are those of the whole half, so that few draws are enough for two numbers a
@@ -67,7 +75,7 @@ class Transport:
     np.True_
     """
 
-    maps: tuple[str, ...] = ("identity", "diagonal", "full")
+    maps: tuple[str, ...] = ("identity", "diagonal", "full", "modes")
     fit_draws: int = 50
     regression_draws: int | None = None
     probe_draws: int = 100
@@ -82,79 +90,103 @@ class Transport:
         """Return the moved draws with raw weights."""
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        before, after = Target.before(change), Target.after(change)
-        half = _halves(draws.chain)
-        fitted = [self._fit(before, after, draws, np.flatnonzero(half == h), rng) for h in (0, 1)]
-        scores = self._probed(after, draws, half, fitted, rng)
-        chosen = _choose(scores)
-        posterior = _moved(draws, before, after, half, [fits[chosen] for fits in fitted])
-        info = Info(
-            "transport",
-            khat=posterior.khat,
-            ess=posterior.ess,
-            log_lik_evals=before.log_lik_evals + after.log_lik_evals,
-            details={"map": chosen, "log_density": {name: float(score.mean()) for name, score in scores.items()}},
+        source = Source.of(draws, regions_of(draws) if "modes" in self.maps else None)
+        weighing = Weighing.of(change, source)
+        names, fitting = self._names(draws), self._fitting(draws)
+        whole = bool({"diagonal", "full"} & set(names))
+        fits = [fitting.fits(weighing.before, weighing.after, source, h, rng, whole=whole) for h in (0, 1)]
+        posterior, details = self._best(names, weighing, source, fits, rng)
+        details["regions"] = 1 if source.regions is None else len(source.regions)
+        evals = 0
+        if set(names) != {"identity"} and _poor(posterior) and self._path_is_worth_it(draws):
+            fits, evals = self._along_path(change, weighing, source, whole, rng)
+            again, its_details = self._best(names, weighing, source, fits, rng)
+            details["tempered"] = _share(again) > _share(posterior)
+            if details["tempered"]:
+                posterior, details = again, details | its_details
+        evals += weighing.log_lik_evals
+        return posterior, Info(
+            "transport", khat=posterior.khat, ess=posterior.ess, log_lik_evals=evals, details=details
         )
-        return posterior, info
 
     def gradients(self, change: Change) -> int:
-        """Gradients of all rows that this will take, about."""
+        """Gradients of all rows that this will take, about, unless it has to go along a path."""
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        fitting = (
-            FIT_EVALUATIONS * self._fitted(draws.theta.shape[1]) * ("diagonal" in self.maps or "full" in self.maps)
+        return self._fitting_gradients(draws) + 2 * len(self._names(draws)) * self.probe_draws + len(draws)
+
+    def _fitting_gradients(self, draws: Draws) -> int:
+        """Of the fits of both halves to one target."""
+        names, fitting = self._names(draws), self._fitting(draws)
+        regions = regions_of(draws) if "modes" in names else None
+        sizes = [] if regions is None else (np.bincount(regions(draws.theta)) // 2).tolist()
+        if {"diagonal", "full"} & set(names):
+            sizes.append(len(draws) // 2)
+        return 2 * sum(
+            FIT_EVALUATIONS * min(size, fitting.diagonal_draws)
+            + ROUND_EVALUATIONS * min(size, fitting.regression_draws) * fitting.full
+            for size in sizes
         )
-        if "full" in self.maps:
-            fitting += ROUND_EVALUATIONS * self._regressed(draws)
-        return 2 * (fitting + len(self.maps) * self.probe_draws) + len(draws)
 
-    def _fitted(self, size: int) -> int:
-        """Draws of a half that fit the diagonal map."""
-        return max(self.fit_draws, min(size, MOST_FIT_DRAWS))
+    def _names(self, draws: Draws) -> tuple[str, ...]:
+        """The candidates here."""
+        several = "modes" in self.maps and regions_of(draws) is not None
+        return tuple(name for name in self.maps if name != "modes" or several) or ("full",)
 
-    def _regressed(self, draws: Draws) -> int:
-        """Draws of a half that fit the full map."""
-        count = _affordable(draws) if self.regression_draws is None else self.regression_draws
-        return min(len(draws) // 2, max(count, DRAWS_PER_PARAMETER * draws.theta.shape[1]))
-
-    def _fit(
-        self, before: Target, after: Target, draws: Draws, at: np.ndarray, rng: np.random.Generator
-    ) -> dict[str, AffineMap]:
-        """Every candidate map, fitted on the draws at some positions."""
+    def _fitting(self, draws: Draws) -> Fitting:
+        """How many draws fit the maps."""
         size = draws.theta.shape[1]
-        fits = {"identity": AffineMap.identity(size)}
-        if {"diagonal", "full"} & set(self.maps):
-            some = _representative(draws, at, self._fitted(size), rng)
-            fits["diagonal"] = fit_diagonal(after.value_and_gradient, some, iterations=self.iterations)
-        if "full" in self.maps:
-            some = _sample(draws, at, self._regressed(draws), rng)
-            gradient = before.value_and_gradient(some)[1]
-            fits["full"] = fit_full(
-                after.value_and_gradient, some, gradient, start=fits["diagonal"], rounds=self.rounds
-            )
-        return {name: fits[name] for name in self.maps}
+        regressed = _affordable(draws) if self.regression_draws is None else self.regression_draws
+        return Fitting(
+            diagonal_draws=max(self.fit_draws, min(size, MOST_FIT_DRAWS)),
+            regression_draws=min(len(draws) // 2, max(regressed, DRAWS_PER_PARAMETER * size)),
+            full="full" in self._names(draws) or not {"diagonal", "full"} & set(self.maps),
+            iterations=self.iterations,
+            rounds=self.rounds,
+        )
 
-    def _probed(
+    def _best(
         self,
-        after: Target,
-        draws: Draws,
-        half: np.ndarray,
-        fitted: Sequence[Mapping[str, AffineMap]],
+        names: tuple[str, ...],
+        weighing: Weighing,
+        source: Source,
+        fits: Sequence[Fits],
         rng: np.random.Generator,
-    ) -> dict[str, np.ndarray]:
-        """``log p_edited(T(θ)) + log|det A|`` of every candidate, at some draws that did not fit it."""
-        if len(self.maps) == 1:
-            return {self.maps[0]: np.zeros(1)}
-        some = [_sample(draws, np.flatnonzero(half == h), self.probe_draws, rng) for h in (0, 1)]
-        return {
-            name: np.concatenate([_score(after, some[h], fitted[1 - h][name])[1] for h in (0, 1)]) for name in self.maps
-        }
+    ) -> tuple[Draws, dict[str, object]]:
+        """All draws moved by the map that does best at some draws that did not fit it."""
+        maps = [fit.candidates(names, source) for fit in fits]
+        scores = {names[0]: np.zeros(1)}
+        if len(names) > 1:
+            some = [sample(source.draws, source.at(h), self.probe_draws, rng) for h in (0, 1)]
+            theta, known = source.draws.theta, weighing.source
+            scores = {
+                name: np.concatenate(
+                    [weighing.score(maps[1 - h][name], theta[some[h]], known[some[h]]) for h in (0, 1)]
+                )
+                for name in names
+            }
+        chosen = choose(scores)
+        posterior = weighing.moved(source, [by_name[chosen] for by_name in maps], rng)
+        means = {name: float(score.mean()) for name, score in scores.items()}
+        return posterior, {"map": chosen, "log_density": means}
 
+    def _along_path(
+        self, change: Change, weighing: Weighing, source: Source, whole: bool, rng: np.random.Generator
+    ) -> tuple[list[Fits], int]:
+        """Maps fitted to growing shares of the edit, each from the one before, and what the targets between cost."""
+        fitting, evals = self._fitting(source.draws), 0
+        fits: list[Fits | None] = [None, None]
+        for share in PATH:
+            weight = change.before + share * (change.after - change.before)
+            target = weighing.after if share == 1 else Target(change.model, change.rows, weight)
+            fits = [fitting.fits(weighing.before, target, source, h, rng, whole=whole, start=fits[h]) for h in (0, 1)]
+            evals += 0 if share == 1 else target.log_lik_evals
+        return [fit for fit in fits if fit is not None], evals
 
-def _halves(chain: np.ndarray) -> np.ndarray:
-    """Which half each draw belongs to: whole chains, or blocks of a single chain, dealt out in turn."""
-    names, where = np.unique(chain, return_inverse=True)
-    return where % 2 if len(names) > 1 else (np.arange(len(chain)) * BLOCKS // len(chain)) % 2
+    def _path_is_worth_it(self, draws: Draws) -> bool:
+        """Whether the path takes fewer gradients than sampling did; where that is unknown, it does."""
+        taken = None if draws.sampling is None else draws.sampling.gradients
+        return taken is None or len(PATH) * self._fitting_gradients(draws) + len(draws) < taken
 
 
 def _affordable(draws: Draws) -> int:
@@ -163,49 +195,15 @@ def _affordable(draws: Draws) -> int:
     return 700 if taken is None else int(np.clip(SHARE_OF_REFIT * taken / 8, FEWEST_DRAWS, MOST_DRAWS))
 
 
-def _sample(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """At most ``size`` draws at some positions, without repetition; by their weights where they have any."""
-    if not draws.is_weighted:
-        return draws.theta[at if len(at) <= size else np.sort(rng.choice(at, size, replace=False))]
-    weights = draws.weights[at] / draws.weights[at].sum()
-    return draws.theta[rng.choice(at, min(size, len(at)), p=weights)]
+def _share(draws: Draws) -> float:
+    """Share of the draws that is effective; zero where no weight is positive."""
+    return effective_sample_size(draws.weights) / len(draws) if np.isfinite(draws.log_weights).any() else 0.0
 
 
-def _representative(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A sample shifted and stretched, coordinate by coordinate, to the means and sds of all draws at the positions."""
-    some = _sample(draws, at, size, rng)
-    weights = draws.weights[at] / draws.weights[at].sum()
-    mean = weights @ draws.theta[at]
-    sd = np.sqrt(weights @ np.square(draws.theta[at] - mean))
-    own = some.std(axis=0)
-    return mean + (some - some.mean(axis=0)) * np.where(own > 0, sd / np.where(own > 0, own, 1.0), 1.0)
-
-
-def _score(after: Target, theta: np.ndarray, transport: AffineMap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Moved draws, ``log p_edited(T(θ)) + log|det A|`` (−inf outside the support) and the gradient there."""
-    moved = transport(theta)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # outside the support: weight zero
-        value, gradient = after.value_and_gradient(moved)
-    return moved, np.where(np.isnan(value), -np.inf, value) + transport.log_det, gradient
-
-
-def _moved(draws: Draws, before: Target, after: Target, half: np.ndarray, maps: Sequence[AffineMap]) -> Draws:
-    """Each half moved by the map of the other, with raw weights."""
-    source = before.log_density(draws.theta) if draws.log_density is None else draws.log_density
-    theta, gradient, score = np.empty_like(draws.theta), np.empty_like(draws.theta), np.empty(len(draws))
-    for h in (0, 1):
-        at = half == h
-        theta[at], score[at], gradient[at] = _score(after, draws.theta[at], maps[1 - h])
-    return Draws(theta, draws.log_weights + score - source, draws.chain, draws.r_eff, gradient=gradient)
-
-
-def _choose(scores: Mapping[str, np.ndarray]) -> str:
-    """The first, that is the simplest, map whose held-out log density is as good as the best one's."""
-    best = max(scores, key=lambda name: scores[name].mean())
-    for name, score in scores.items():
-        if name == best:
-            break
-        gain = scores[best] - score
-        if gain.mean() <= STANDARD_ERRORS * gain.std() / np.sqrt(len(gain)):
-            return name
-    return best
+def _poor(draws: Draws) -> bool:
+    """Whether few draws are effective, or the largest weights have too long a tail."""
+    share = _share(draws)
+    if share < SMALLEST_SHARE:
+        return True
+    tail = len(draws) * draws.weights.max() > NEARLY_EQUAL
+    return bool(tail and draws.khat > khat_threshold(len(draws)))

@@ -24,6 +24,8 @@ class AffineMap:
     >>> double = AffineMap(np.zeros(2), np.ones(2), np.array([2.0, 2.0]))
     >>> double(np.array([[1.0, 0.0]])), round(double.log_det, 3)
     (array([[3., 1.]]), 1.386)
+    >>> double.pull_back(np.array([[3.0, 1.0]]))
+    array([[1., 0.]])
     """
 
     centre: np.ndarray
@@ -39,6 +41,13 @@ class AffineMap:
         """Move draws, (S, P) → (S, P)."""
         centred = theta - self.centre
         return self.image + (centred * self.matrix if self.matrix.ndim == 1 else centred @ self.matrix.T)
+
+    def pull_back(self, moved: np.ndarray) -> np.ndarray:
+        """Where moved draws came from, (S, P) → (S, P)."""
+        centred = moved - self.image
+        if self.matrix.ndim == 1:
+            return self.centre + centred / self.matrix
+        return self.centre + np.linalg.solve(self.matrix, centred.T).T
 
     @cached_property
     def log_det(self) -> float:

@@ -21,7 +21,12 @@ NEGLIGIBLE = 1e-4  # less than the noise of so few draws
 
 
 def fit_diagonal(
-    target: Target, theta: np.ndarray, *, iterations: int = 20, negligible: float = NEGLIGIBLE
+    target: Target,
+    theta: np.ndarray,
+    *,
+    start: AffineMap | None = None,
+    iterations: int = 20,
+    negligible: float = NEGLIGIBLE,
 ) -> AffineMap:
     """Fit shift and log-scales by L-BFGS.
 
@@ -31,6 +36,8 @@ def fit_diagonal(
         (S, P) → log density (S,) and gradient (S, P).
     theta : array, shape (S, P)
         Draws of the original posterior, some ten or more (each draw tells of every coordinate).
+    start : AffineMap, optional
+        A diagonal map to improve; the identity where left out. No scale changes by more than a factor of 20.
     iterations : int
         At most.
     negligible : float
@@ -50,20 +57,22 @@ def fit_diagonal(
     """
     mean, size = theta.mean(axis=0), theta.shape[1]
     sd = np.maximum(theta.std(axis=0), 1e-9 * (1 + np.abs(mean)))
-    centred = theta - mean
-    start = 0.0
+    image = mean if start is None else start(mean[None])[0]
+    scale = np.ones(size) if start is None else start.matrix
+    centred, spread = (theta - mean) * scale, sd * scale
+    base = 0.0
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
-        scale = np.exp(x[size:])
+        stretch = np.exp(x[size:])
         with np.errstate(over="ignore", invalid="ignore"):
-            value, gradient = target(mean + x[:size] * sd + centred * scale)
+            value, gradient = target(image + x[:size] * spread + centred * stretch)
         if not (np.isfinite(value).all() and np.isfinite(gradient).all()):
             return PENALTY, np.zeros(2 * size)  # higher than anything acceptable: the line search turns back
-        slope = np.concatenate([gradient.mean(0) * sd, (gradient * centred * scale).mean(0) + 1])
-        return start - (float(value.mean()) + float(x[size:].sum())), -slope
+        slope = np.concatenate([gradient.mean(0) * spread, (gradient * centred * stretch).mean(0) + 1])
+        return base - (float(value.mean()) + float(x[size:].sum())), -slope
 
-    start = -loss(np.zeros(2 * size))[0]  # so that gains count from zero, and not from the size of the density
+    base = -loss(np.zeros(2 * size))[0]  # so that gains count from zero, and not from the size of the density
     bounds = [(None, None)] * size + [(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)] * size
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": negligible}
     best = minimize(loss, np.zeros(2 * size), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return AffineMap(mean, mean + best.x[:size] * sd, np.exp(best.x[size:]))
+    return AffineMap(mean, image + best.x[:size] * spread, scale * np.exp(best.x[size:]))
