@@ -31,6 +31,7 @@ from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from benchmarks import uniformity
 from benchmarks.calibration_plot import plot
+from benchmarks.kept import code_version
 from benchmarks.results import save
 from benchmarks.simulated import MODELS, Simulated, simulations
 
@@ -198,6 +199,12 @@ def _findings(tests: pd.DataFrame) -> str:
     return "; ".join(parts) + "."
 
 
+def _served(frame: pd.DataFrame) -> str:
+    """Which rungs served ``auto``: a refit would be right whatever the editors are worth."""
+    shares = frame.loc[frame["editor"] == "auto", "rung"].value_counts(normalize=True)
+    return "Auto was served by " + ", ".join(f"{rung} ({share:.1%})" for rung, share in shares.items()) + "."
+
+
 def main(argv: list[str]) -> None:
     """Run, test, draw, and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks calibration", description=__doc__.splitlines()[0])
@@ -208,12 +215,13 @@ def main(argv: list[str]) -> None:
     tests = tested(frame)
     plot(frame, list(MODELS), PICTURE)
     about = (
-        f"{__doc__.strip()}\n\n**{_findings(tests)}**\n\n![Calibration](../../docs/{PICTURE.name})\n\n"
+        f"{__doc__.strip()}\n\n**{_findings(tests)}** {_served(frame)}\n\n![Calibration](../../docs/{PICTURE.name})\n\n"
         f"Cells: p-value of uniform ranks in all {options.runs} simulations (chi-square on {uniformity.BINS} bins, and "
         "Neyman's smooth test for place and width; the smallest of all quantities, times the number of tests); then "
         f"that of the edits whose status was ok, and their share. Bold: rejected at {LEVEL}. A dash: fewer than "
         f"{FEWEST} ok edits. ``too narrow`` says what {options.runs} simulations can see. Where only ok edits of "
         "honest rows are kept, the status has looked at the deleted rows, and even exact draws need not be uniform "
-        "among them; with foreign rows this selection is harmless."
+        "among them; with foreign rows this selection is harmless.\n\n"
+        f"Version of the editors' code: {code_version()}."
     )
     print(f"written to {save('calibration', tests, table=_table(tests), about=about)}")

@@ -13,11 +13,11 @@ from bayesrepair.reporting.plots.style import BLUE, INK, MUTED, RULE, VERMILION,
 from benchmarks import uniformity
 
 EDITS = {
-    "delete random": "random rows deleted",
+    "delete random": "random rows deleted\n(both must be right)",
     "delete foreign": "foreign rows deleted",
     "insert": "rows inserted",
 }
-_SHOWN = {"insert": 0.14, "delete random": 0.14, "delete foreign": 0.3}  # half the height of a row of panels
+_SHOWN = {"delete random": 0.14, "delete foreign": 0.75, "insert": 0.35}  # half the height of a row of panels
 
 
 def plot(frame: pd.DataFrame, models: Sequence[str], path: Path) -> None:
@@ -31,7 +31,7 @@ def plot(frame: pd.DataFrame, models: Sequence[str], path: Path) -> None:
             ax.fill_between(np.linspace(0, 1, size + 1), *uniformity.band(size), color=RULE, linewidth=0)
             for values, colour in ((before, VERMILION), (after, BLUE)):
                 for quantity in values:
-                    ax.plot(*uniformity.ecdf_difference(quantity), color=colour, linewidth=0.9, alpha=0.85)
+                    ax.plot(*uniformity.ecdf_difference(quantity), color=colour, linewidth=0.9, alpha=0.8)
             quiet(ax, grid="y")
             ax.set_xlim(0, 1)
             ax.set_ylim(-_SHOWN[edit], _SHOWN[edit])
@@ -50,7 +50,7 @@ def _pits(frame: pd.DataFrame, edit: str, model: str, editor: str) -> np.ndarray
 
 def _finish(figure: Figure, path: Path, size: int) -> None:
     """Headings, legend, margins; written to a file."""
-    figure.subplots_adjust(left=0.075, right=0.985, top=0.83, bottom=0.085, wspace=0.08, hspace=0.2)
+    figure.subplots_adjust(left=0.08, right=0.985, top=0.83, bottom=0.095, wspace=0.08, hspace=0.2)
     headline = "Edited posteriors are calibrated; posteriors that should have been edited are not"
     figure.text(0.02, 0.955, headline, fontsize=14, fontweight="bold", color=INK)
     x = 0.02
@@ -61,7 +61,7 @@ def _finish(figure: Figure, path: Path, size: int) -> None:
     ):
         figure.text(x, 0.905, text, fontsize=10, color=colour)
         x += width
-    figure.supxlabel("rank of the true value among the draws (0 to 1)", fontsize=10, color=INK)
-    figure.supylabel("share of true values below, minus what it should be", fontsize=10, color=INK)
+    text = "across: rank of the true value among the draws, 0 to 1; up: share of simulations below it, minus that rank"
+    figure.supxlabel(text, fontsize=10, color=INK)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=160)

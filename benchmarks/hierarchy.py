@@ -70,13 +70,13 @@ class Hierarchy(Oracle):
     def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Log density under row weights, and its gradient."""
         level, log_ratio, z, log_variance = self._parts(theta)
-        sd, ratio, group = np.exp(log_variance / 2), np.exp(log_ratio), _group(rows)
-        centred = (rows.values["y"] - level[:, None]) / sd[:, None]
+        per_sd, ratio, group = np.exp(-log_variance / 2), np.exp(log_ratio), _group(rows)
+        centred = (rows.values["y"] - level[:, None]) * per_sd[:, None]
         residual = centred - ratio[:, None] * z[:, group]
         weighted = residual * weight
         by_group = weighted @ np.eye(self.n_groups)[group]
-        standard_level = level / (self.level_sd * sd)
-        to_level = weighted.sum(1) / sd - standard_level / (self.level_sd * sd)
+        standard_level = level * per_sd / self.level_sd
+        to_level = (weighted.sum(1) - standard_level / self.level_sd) * per_sd
         to_ratio = ratio * np.einsum("sg,sg->s", by_group, z) + 1 - ratio**2
         to_z = by_group * ratio[:, None] - z
         to_variance = (np.einsum("sn,sn->s", weighted, centred) - weight.sum() + standard_level**2 - 1) / 2

@@ -24,6 +24,7 @@ import pandas as pd
 import bayesrepair as br
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
+from benchmarks.kept import code_version
 from benchmarks.overconfidence_plot import plot
 from benchmarks.results import save
 from benchmarks.simulated import LOCATION_SCALE, MODELS, Simulated, simulations
@@ -181,6 +182,6 @@ def main(argv: list[str]) -> None:
         f"{options.runs} simulations of each model, {DELETED} rows deleted of {ROWS} (of 919 in the first). Coverage "
         "of central 50 and 90 % intervals, over all parameters and of the one that a refit without the worst rows "
         "covers least; shift of its posterior mean against the mean before, in posterior sds before: mean, and mean "
-        "size."
+        f"size.\n\nVersion of the editors' code: {code_version()}."
     )
     print(f"written to {save('overconfidence', figures, table=table, about=about)}")

@@ -14,11 +14,12 @@ from bayesrepair.reporting.plots.style import BLUE, GREEN, INK, MUTED, ORANGE, R
 _LOOKS = {  # label, colour, marker, size of the marker
     "before": ("all rows", MUTED, "o", 60),
     "random": ("20 random rows deleted", GREEN, "s", 45),
-    "worst, refit": ("20 worst deleted, refit", ORANGE, "o", 130),
-    "worst": ("20 worst deleted, br.edit", VERMILION, "o", 45),
+    "worst": ("20 worst deleted, br.edit", VERMILION, "^", 55),
+    "worst, refit": ("20 worst deleted, refit", ORANGE, "o", 45),
     "worst, rehearsed": ("… and moved back by a rehearsal", BLUE, "D", 45),
 }
-BINS = 20
+BINS = 10
+_APART = 0.13  # of two cases of a model, in rows of the figure
 
 
 def plot(frame: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
@@ -40,12 +41,13 @@ _HEADLINE = {"fontsize": 15, "fontweight": "bold", "color": INK}
 
 def _coverage(ax: Axes, table: pd.DataFrame) -> None:
     models = list(dict.fromkeys(table.index.get_level_values("model")))
-    for case, (label, colour, marker, size) in _LOOKS.items():
+    for k, (case, (label, colour, marker, size)) in enumerate(_LOOKS.items()):
         shares = table.xs(case, level="case").loc[models, "its 90 %"].to_numpy(dtype=float)
-        ax.scatter(shares, np.arange(len(models)), label=label, color=colour, marker=marker, s=size, zorder=3)
+        at = np.arange(len(models)) + _APART * (k - (len(_LOOKS) - 1) / 2)
+        ax.scatter(shares, at, label=label, color=colour, marker=marker, s=size, zorder=3)
     ax.axvline(0.9, color=INK, linewidth=1.0)
     names = table.groupby(level="model")["hit hardest"].first()
-    ax.set_yticks(np.arange(len(models)), [f"{model}\n{_NAMES.get(names[model], names[model])}" for model in models])
+    ax.set_yticks(np.arange(len(models)), [f"{model}\n{_name(names[model])}" for model in models])
     ax.set_ylim(len(models) - 0.5, -0.5)
     ax.set_xlim(-0.03, 1.03)
     ax.set_xticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
@@ -54,7 +56,8 @@ def _coverage(ax: Axes, table: pd.DataFrame) -> None:
     legend(ax, loc="lower left", bbox_to_anchor=(-0.12, 1.0), ncols=2)
 
 
-_NAMES = {"log_variance": "log σ²"}
+def _name(parameter: str) -> str:
+    return {"log_variance": "σ", "mu": "mean, σ known"}.get(parameter, parameter)
 
 
 def _positions(ax: Axes, frame: pd.DataFrame) -> None:
