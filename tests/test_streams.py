@@ -15,7 +15,7 @@ from bayesrepair.posterior import Draws, Gaussian
 from bayesrepair.status import EditError
 from tests.cases import moments, problem
 from tests.checks import matches
-from tests.streams import RECORDS, TOUCHED, WEIGHTS, after, pool, states, steps, streams
+from tests.streams import INSERTED, RECORDS, TOUCHED, WEIGHTS, after, pool, states, steps, streams
 from tests.test_editors import plain_fit
 
 SEED = 3
@@ -200,7 +200,7 @@ def test_a_stream_of_newton_edits_follows_the_closed_form(editor, name):
 def test_one_edit_after_the_other_is_one_joint_edit_to_the_bit(editor, name):
     records, fit = setting(editor, name)
 
-    @some(10 if editor == "conjugate" else 4)
+    @some(10 if editor == "conjugate" else 5)
     @given(stream=streams(3))
     def check(stream):
         visited = states(stream, records.start)
@@ -253,11 +253,24 @@ def test_what_is_taken_back_leaves_no_trace(editor, name):
         back = run(editor, two.after, [factor.inverse for factor in two.factors])
         same_bits(back.after.posterior, one.after.posterior)
         assert back.status.level == one.status.level
+        assert back.status.message == one.status.message
         home = run(editor, back.after, records.factors(once, start))
         assert home.after.posterior is fit.posterior
         assert home.status.level == "ok"
 
     check()
+
+
+def test_a_record_that_came_and_went_takes_no_part():
+    records, fit = setting("conjugate", "normal")
+    start, gone, both, back = states([{0: 0.0}, {INSERTED: 1.0}, {INSERTED: 0.0}], records.start)
+    for before, then in pairwise((start, gone, both, back)):
+        fit = run("conjugate", fit, records.factors(before, then)).after
+    change = fit.change()
+    assert len(fit.net()[0]) == len(fit.rows) + 1
+    assert len(change.rows) == len(change.before) == len(change.after) == len(fit.rows)
+    np.testing.assert_array_equal(change.rows.row, np.arange(len(fit.rows)))
+    np.testing.assert_array_equal(change.factor.powers, [-1.0])
 
 
 def test_two_hundred_edits_of_single_rows_accumulate_no_error():
