@@ -185,8 +185,12 @@ def _findings(tests: pd.DataFrame) -> str:
         of = tests["editor"] == editor
         text = f"{editor}: {int(rejected[of].sum())} of {int(of.sum())} cells rejected"
         if editor != "exact":
-            text += f", {int(rejected_ok[of].sum())} among the ok edits alone ({tests.loc[of, 'ok'].mean():.0%} ok)"
-        parts.append(text)
+            edits, ok = tests.loc[of, "simulations"], tests.loc[of, "ok"] * tests.loc[of, "simulations"]
+            text += (
+                f", {int(rejected_ok[of].sum())} among the ok edits alone ({ok.sum():.0f} of {edits.sum()} edits ok)"
+            )
+        outside, quantities = tests.loc[of, "outside"].sum(), tests.loc[of, "quantities"].sum()
+        parts.append(f"{text}, {outside} of {quantities} quantities outside the {uniformity.BAND:.0%} band")
     blind = (tests["editor"] == "nothing") & (tests["edit"] == "delete random")
     for name in WRONG:
         canary = (tests["editor"] == name) & ~blind
