@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesrepair.edit import EDITORS, Editor, Info, edit
+from bayesrepair.edit import EDITORS, Editor, edit
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.group_causes import GroupCauses, group_causes
+from bayesrepair.judgement import Info
 from bayesrepair.model import Differentiable
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.loo import loo_log_score

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayesrepair as br
-from bayesrepair.edit import Info, judged
+from bayesrepair.judgement import Info, judged
 from bayesrepair.oracles import LinearKnownNoise
 from bayesrepair.posterior import Sampling
 from bayesrepair.status import DataError

@@ -18,6 +18,7 @@ LAYERS = [
     ["laplace", "latents"],
     ["check"],
     ["gaussian_check"],
+    ["judgement"],
     ["edit"],
     ["oracles", "editors", "scores", "bridges"],
     ["failures", "set_score", "moved"],

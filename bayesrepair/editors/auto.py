@@ -10,20 +10,13 @@ from typing import ClassVar
 import numpy as np
 
 from bayesrepair.check import gradients_of_check
-from bayesrepair.edit import (
-    EDITORS,
-    Attempt,
-    Editor,
-    Info,
-    good_weights,
-    judged,
-    refuse_inapplicable,
-)
+from bayesrepair.edit import EDITORS, Editor, refuse_inapplicable
 from bayesrepair.editors.moves import Moves
 from bayesrepair.editors.resample import Resample
 from bayesrepair.editors.transport import Transport
 from bayesrepair.editors.weights import Weights
 from bayesrepair.fit import Change
+from bayesrepair.judgement import Attempt, Info, good_weights, judged
 from bayesrepair.model import Differentiable, Timed
 from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bayesrepair.edit import Info
 from bayesrepair.fit import Change
+from bayesrepair.judgement import Info
 from bayesrepair.latents import OwnLatents, own_latents
 from bayesrepair.model import Differentiable, Model
 from bayesrepair.numerics.conditional_draws import drawn

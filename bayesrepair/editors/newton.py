@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.edit import Info
 from bayesrepair.fit import Change
+from bayesrepair.judgement import Info
 from bayesrepair.laplace import laplace
 from bayesrepair.model import Curved
 from bayesrepair.numerics.newton import MOST_STEPS

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.edit import Info
 from bayesrepair.editors.transport import Transport
 from bayesrepair.fit import Change
+from bayesrepair.judgement import Info
 from bayesrepair.model import Differentiable, Resumable
 from bayesrepair.posterior import Draws
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.edit import Info
 from bayesrepair.fit import Change
+from bayesrepair.judgement import Info
 from bayesrepair.model import Trainable
 from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.edit import NEARLY_EQUAL, Info
 from bayesrepair.editors.transport_maps import Fits, Fitting, Source, regions_of, sample
 from bayesrepair.editors.transport_weights import Weighing, choose
 from bayesrepair.fit import Change
+from bayesrepair.judgement import NEARLY_EQUAL, Info
 from bayesrepair.model import Differentiable
 from bayesrepair.numerics.psis import effective_sample_size, khat_threshold
 from bayesrepair.posterior import Draws
@@ -101,7 +101,10 @@ class Transport:
         if set(names) != {"identity"} and _poor(posterior) and self._path_is_worth_it(draws):
             fits, evals = self._along_path(change, weighing, source, whole, rng)
             again, its_details = self._best(names, weighing, source, fits, rng)
-            details["tempered"] = _share(again) > _share(posterior)
+            details["tempered"] = (not _long_tailed(again), _share(again)) > (
+                not _long_tailed(posterior),
+                _share(posterior),
+            )
             if details["tempered"]:
                 posterior, details = again, details | its_details
         evals += weighing.log_lik_evals
@@ -201,9 +204,13 @@ def _share(draws: Draws) -> float:
 
 
 def _poor(draws: Draws) -> bool:
-    """Whether few draws are effective, or the largest weights have too long a tail."""
-    share = _share(draws)
-    if share < SMALLEST_SHARE:
+    """Whether few draws are effective, or the weights have too long a tail."""
+    return _share(draws) < SMALLEST_SHARE or _long_tailed(draws)
+
+
+def _long_tailed(draws: Draws) -> bool:
+    """Whether k̂ is too large; where no weight is far above the average there is no tail."""
+    if not np.isfinite(draws.log_weights).any():
         return True
     tail = len(draws) * draws.weights.max() > NEARLY_EQUAL
     return bool(tail and draws.khat > khat_threshold(len(draws)))

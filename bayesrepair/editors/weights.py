@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.edit import Info
 from bayesrepair.fit import Change
+from bayesrepair.judgement import Info
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
