@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import halfnorm, invgamma, norm
+from threadpoolctl import threadpool_limits
 
 import bayesrepair as br
 from benchmarks import calibration, overconfidence, simulated, uniformity
@@ -157,7 +158,8 @@ def test_coverage_counts_central_intervals():
 
 @pytest.mark.slow
 def test_auto_is_calibrated_where_foreign_rows_are_deleted():
-    lines = [{"model": "normal", "run": k, **line} for k in range(150) for line in calibration.simulate("normal", k)]
+    with threadpool_limits(1):
+        lines = [{"model": "normal", "run": k, **line} for k in range(80) for line in calibration.simulate("normal", k)]
     tests = calibration.tested(pd.DataFrame(lines)).set_index(["edit", "editor"])["p"]
     np.testing.assert_array_less(calibration.LEVEL, tests.xs("auto", level="editor"))
     np.testing.assert_array_less(tests["delete foreign"][["nothing", "sign flipped"]], calibration.LEVEL)
