@@ -33,6 +33,7 @@ SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
 PREDICTED_ROWS = 120
 STEIN_DRAWS = 1000
+FEWEST_DISTINCT = 10  # draws among them, to tell an error from chance
 MOVED_DRAWS = 150
 MOVES = 2
 LEAPFROGS = 8  # at most, of one move
@@ -145,7 +146,9 @@ def independent_check(
     used = np.flatnonzero(posterior.weights > 0)
     theta, weights = posterior.theta[used], posterior.weights[used]
     some, share, gradient = _with_gradients(target, posterior, used, rng)
-    if not np.isfinite(gradient).all():
+    if len(some) < FEWEST_DISTINCT:
+        figures, message = {}, f"the check fails: {len(some)} of {len(posterior)} draws carry all the weight"
+    elif not np.isfinite(gradient).all():
         figures, message = {}, "the gradient of the edited density is not finite at some draws"
     else:
         predicted = _Predictions.of(change, rng)
