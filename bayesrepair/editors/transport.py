@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -101,10 +101,7 @@ class Transport:
         if set(names) != {"identity"} and _poor(posterior) and self._path_is_worth_it(draws):
             fits, evals = self._along_path(change, weighing, source, whole, rng)
             again, its_details = self._best(names, weighing, source, fits, rng)
-            details["tempered"] = (not _long_tailed(again), _share(again)) > (
-                not _long_tailed(posterior),
-                _share(posterior),
-            )
+            details["tempered"] = _share(again) > _share(posterior)
             if details["tempered"]:
                 posterior, details = again, details | its_details
         evals += weighing.log_lik_evals
@@ -177,19 +174,22 @@ class Transport:
         self, change: Change, weighing: Weighing, source: Source, whole: bool, rng: np.random.Generator
     ) -> tuple[list[Fits], int]:
         """Maps fitted to growing shares of the edit, each from the one before, and what the targets between cost."""
-        fitting, evals = self._fitting(source.draws), 0
+        last, evals = self._fitting(source.draws), 0
+        few = max(FEWEST_DRAWS, DRAWS_PER_PARAMETER * source.draws.theta.shape[1])
+        between = replace(last, regression_draws=min(last.regression_draws, few))
         fits: list[Fits | None] = [None, None]
         for share in PATH:
             weight = change.before + share * (change.after - change.before)
             target = weighing.after if share == 1 else Target(change.model, change.rows, weight)
+            fitting = last if share == 1 else between
             fits = [fitting.fits(weighing.before, target, source, h, rng, whole=whole, start=fits[h]) for h in (0, 1)]
             evals += 0 if share == 1 else target.log_lik_evals
         return [fit for fit in fits if fit is not None], evals
 
     def _path_is_worth_it(self, draws: Draws) -> bool:
-        """Whether the path takes fewer gradients than sampling did; where that is unknown, it does."""
+        """Whether the path takes a quarter of the gradients of sampling at most; where that is unknown, it does."""
         taken = None if draws.sampling is None else draws.sampling.gradients
-        return taken is None or len(PATH) * self._fitting_gradients(draws) + len(draws) < taken
+        return taken is None or len(PATH) * self._fitting_gradients(draws) + len(draws) <= taken / 4
 
 
 def _affordable(draws: Draws) -> int:
@@ -204,13 +204,9 @@ def _share(draws: Draws) -> float:
 
 
 def _poor(draws: Draws) -> bool:
-    """Whether few draws are effective, or the weights have too long a tail."""
-    return _share(draws) < SMALLEST_SHARE or _long_tailed(draws)
-
-
-def _long_tailed(draws: Draws) -> bool:
-    """Whether k̂ is too large; where no weight is far above the average there is no tail."""
-    if not np.isfinite(draws.log_weights).any():
+    """Whether few draws are effective, or the largest weights have too long a tail."""
+    share = _share(draws)
+    if share < SMALLEST_SHARE:
         return True
     tail = len(draws) * draws.weights.max() > NEARLY_EQUAL
     return bool(tail and draws.khat > khat_threshold(len(draws)))
