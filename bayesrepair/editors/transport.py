@@ -43,6 +43,7 @@ class Transport:
 
     Where the weights come out poor, maps are fitted once more along a path, to targets with a quarter, a half, three
     quarters and all of the edit, each from the one before; the weights with the larger effective sample size are kept.
+    That is left out where it would take more than a quarter of the gradients that sampling took.
 
     Parameters
     ----------
