@@ -147,7 +147,8 @@ def independent_check(
     theta, weights = posterior.theta[used], posterior.weights[used]
     some, share, gradient = _with_gradients(target, posterior, used, rng)
     if len(some) < FEWEST_DISTINCT:
-        figures, message = {}, f"the check fails: {len(some)} of {len(posterior)} draws carry all the weight"
+        figures: dict[str, float] = {}
+        message = f"the check fails: {len(some)} of {len(posterior)} draws carry all the weight"
     elif not np.isfinite(gradient).all():
         figures, message = {}, "the gradient of the edited density is not finite at some draws"
     else:

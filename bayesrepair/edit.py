@@ -201,7 +201,9 @@ def edit(
     if isinstance(posterior, Draws):
         posterior = replace(posterior, gradient=None)  # it was for the check
     seed = int(random_seed) if isinstance(random_seed, int | np.integer) else None
-    info = replace(info, seconds=time.perf_counter() - started, random_seed=seed)
+    seconds = time.perf_counter() - started
+    attempts = info.attempts if len(info.attempts) > 1 else tuple(replace(a, seconds=seconds) for a in info.attempts)
+    info = replace(info, seconds=seconds, random_seed=seed, attempts=attempts)
     return Edited(fit, fit.edited(posterior, factors, drawn=info.exact and not info.updated), factors, info)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesrepair.model import Model
 from bayesrepair.posterior import Draws, Gaussian, Posterior
@@ -273,6 +274,19 @@ class Fit:
             repr(column),
             f"Did you mean {close[0]!r}?" if close else "Name one of these.",
         )
+
+    def predict(self, data: Any) -> pd.DataFrame:
+        """Predictions for rows or data, with their Monte Carlo errors; see `bayesrepair.predictive.predict`."""
+        from bayesrepair.predictive import predict
+
+        return predict(self, data)
+
+    @property
+    def datatree(self) -> xr.DataTree:
+        """The posterior for ArviZ, resampled to equal weights where it is weighted."""
+        from bayesrepair.datatree import posterior_tree
+
+        return posterior_tree(self)
 
     def as_rows(self, data: Any) -> Rows:
         """Rows of the model from `Rows` or from the user's own data."""

@@ -20,6 +20,7 @@ from bayesrepair.status import Status
 SMALLEST_ESS = 200.0  # below this, an expectation is off by more than .07 posterior sd for Monte Carlo reasons alone
 NEARLY_EQUAL = 2.0  # times the average weight
 LARGEST_RHAT = 1.05
+CLIMB = "Use method='auto', which climbs on, or method='retrain'."
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,11 @@ def _status_of_approximation(posterior: Posterior, info: Info, check: Check | No
         level = "checked" if good else "unreliable"
         return Status(level, f"{weights}; {why}", "Verify against a refit.")  # type: ignore[arg-type]
     if not check.passed:
-        return Status("unreliable", f"{weights}; {check.message}", "Use method='retrain'.")
+        return Status("unreliable", f"{weights}; {check.message}", CLIMB)
     sampling = posterior.sampling
     if sampling is not None and sampling.rhat_max > LARGEST_RHAT:
         why = f"the chains disagree (r-hat {sampling.rhat_max:.2f})"
-        return Status("unreliable", f"{weights}; {check.message}, but {why}", "Use method='retrain'.")
+        return Status("unreliable", f"{weights}; {check.message}, but {why}", CLIMB)
     if good and not check.doubts:
         return Status("ok", f"{weights}; {check.message}")
     doubt = check.doubts or "the weights are poor"

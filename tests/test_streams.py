@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import bayesrepair as br
 from bayesrepair.editors import Auto
 from bayesrepair.fit import Factor
+from bayesrepair.judgement import CLIMB
 from bayesrepair.posterior import Draws, Gaussian
 from bayesrepair.status import EditError
 from tests.cases import moments, problem
@@ -329,7 +330,7 @@ def test_a_first_edit_that_fails_is_no_sequence():
     order = np.argsort(fit.rows.values["y"])
     edited = run("weights", fit, Factor(fit.rows.at(order[:40]), -1.0))
     assert edited.status.level == "unreliable"
-    assert edited.status.remedy == "Use method='retrain'."
+    assert edited.status.remedy == CLIMB
     there_and_back = run("weights", run("weights", fit, Factor(fit.rows.at(order[:2]), -1.0)).after, []).after
     assert "Refit now" in run("weights", there_and_back, Factor(fit.rows.at(order[2:40]), -1.0)).status.remedy
 

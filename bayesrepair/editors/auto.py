@@ -100,6 +100,8 @@ class Auto:
         usable, refused = [], {}
         for name in self.rungs:
             editor = EDITORS[name]()
+            if not isinstance(change.posterior, editor.accepts):
+                continue  # made for another kind of posterior
             try:
                 refuse_inapplicable(editor, change)
             except MethodError as reason:
