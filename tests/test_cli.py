@@ -100,7 +100,7 @@ BAD_TABLES = {
     "unknown method": (
         table(),
         ["--target", "sick", "--method", "magic"],
-        "a method among auto, weights, transport, retrain;",
+        "a method among auto, weights, marginal, transport, moves, resample, newton, retrain;",
     ),
     "failures without test": (table(), ["--target", "sick", "--failures", "f"], "--test with --failures"),
 }
