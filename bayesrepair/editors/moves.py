@@ -21,6 +21,7 @@ from bayesrepair.target import Target
 STAGE_ESS = 0.5  # share of the draws that a stage of tempering keeps
 SMALLEST_POWER = 1e-3
 BISECTIONS = 30
+STAGES = 10  # as a guess of the cost, where they are not known yet
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Moves:
             started, info = self.transport(change, rng)
         evals = info.log_lik_evals
         details = {**info.details, "start_khat": started.khat, "start_ess": started.ess, "stages": 0}
-        if effective_sample_size(started.weights) < self.least_ess * len(started):
+        if self._is_too_far(started):
             started, stages, spent = self._annealed(change, rng)
             evals += spent
             details["stages"] = stages
@@ -94,12 +95,18 @@ class Moves:
         return moved, replace(info, log_lik_evals=evals + after.log_lik_evals)
 
     def gradients(self, change: Change) -> int:
-        """Gradients of all rows that this will take, at most, unless it has to go in stages."""
+        """Gradients of all rows that this will take, about; where it has to go in stages, as if there were ten."""
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        return (self.transport.gradients(change) if self.start is None else 0) + len(
-            draws
-        ) * self.moves * self.leapfrogs
+        trajectories = self.moves
+        if self.start is not None and self._is_too_far(self.start):
+            trajectories += STAGES * self.stage_moves
+        on_the_way = self.transport.gradients(change) if self.start is None else 0
+        return on_the_way + len(draws) * trajectories * self.leapfrogs
+
+    def _is_too_far(self, started: Draws) -> bool:
+        """Whether the transport left too few draws to start from."""
+        return effective_sample_size(started.weights) < self.least_ess * len(started)
 
     def _moved(self, target: Target, draws: Draws, moves: int, rng: np.random.Generator) -> Draws:
         """Resampled, in the order of the draws, and moved."""
