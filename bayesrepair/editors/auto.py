@@ -22,7 +22,8 @@ from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status
 from bayesrepair.target import Target
 
-PLENTY = 1000.0  # effective draws: 5 and 95 % quantiles are then known to about .05 posterior sd
+PLENTY = 1500.0  # effective draws: 5 and 95 % quantiles are then known to about .05 posterior sd
+PLENTIFUL_SHARE = 0.35  # of the draws, where these are few
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 _TIMED_DRAWS = 100
 
@@ -32,7 +33,7 @@ class Auto:
     """Climb the rungs until one is ``ok``, and leave out those that would cost more than a refit.
 
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
-    weights that are good but leave fewer than a thousand effective draws are compared with a transport. Where no
+    weights that are good but leave few effective draws (1500, or 35 %) are compared with a transport. Where no
     rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the
     gradients that it takes and the time of a first block of them; that of a refit from the last one in this process,
     or from the sampling of the draws that are edited.
@@ -85,7 +86,7 @@ class Auto:
                 best = posterior, info
             if isinstance(posterior, Gaussian) and info.status.level == "checked":
                 break  # a Laplace refit would be the same Gaussian
-            if best[1].status is not None and best[1].status.level == "ok" and not _improvable(editor, info):
+            if best[1].status is not None and best[1].status.level == "ok" and not _improvable(editor, posterior, info):
                 break
             if isinstance(editor, Transport) and isinstance(posterior, Draws):
                 transported = posterior
@@ -179,9 +180,11 @@ def _rank(info: Info) -> tuple[int, float]:
     return worth, float(np.nan_to_num(info.ess)) if info.status.level == "ok" else 0.0
 
 
-def _improvable(editor: Editor, info: Info) -> bool:
+def _improvable(editor: Editor, posterior: Posterior, info: Info) -> bool:
     """Whether plain weights are good but leave few effective draws: a transport may keep most of them."""
-    return isinstance(editor, Weights) and info.ess < PLENTY
+    if not (isinstance(editor, Weights) and isinstance(posterior, Draws)):
+        return False
+    return info.ess < min(PLENTY, PLENTIFUL_SHARE * len(posterior))
 
 
 def _why(info: Info, attempts: list[Attempt]) -> str:
