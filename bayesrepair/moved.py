@@ -17,7 +17,7 @@ from bayesrepair.edit import Editor, refuse_inapplicable
 from bayesrepair.fit import Change, Factor, Fit
 from bayesrepair.model import Model
 from bayesrepair.numerics.blocks import row_blocks
-from bayesrepair.numerics.psis import effective_sample_size, khat_threshold, smooth
+from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.numerics.scoring import batches
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
@@ -60,29 +60,29 @@ class Moved:
         return len(self.theta)
 
     @cached_property
-    def _smoothed(self) -> tuple[np.ndarray, float]:
-        return smooth(self.log_ratio, r_eff=self.r_eff)
+    def _draws(self) -> Draws:
+        return Draws(self.theta, self.log_ratio, self.chain, self.r_eff)
 
     @property
     def weights(self) -> np.ndarray:
         """Pareto-smoothed weights that sum to one, shape (S,)."""
-        return np.exp(self._smoothed[0])
+        return self._draws.weights
 
     @property
     def khat(self) -> float:
         """Pareto k̂ of the weights."""
-        return self._smoothed[1]
+        return self._draws.khat
 
     @property
     def ess(self) -> float:
         """Effective sample size, relative efficiency of the chains included."""
-        return effective_sample_size(self.weights) * min(1.0, self.r_eff)
+        return self._draws.ess
 
     @property
     def log_mean(self) -> float:
         """``log Z_edited / Z``; the body of the weights as it is, the tail smoothed."""
-        shift = self.log_ratio - self._smoothed[0]
-        return float(np.median(shift[np.isfinite(shift)]))
+        used = self.weights > 0
+        return float(np.median(self.log_ratio[used] - np.log(self.weights[used])))
 
     @cached_property
     def batch(self) -> np.ndarray:
