@@ -26,6 +26,7 @@ from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
 from bayesrepair.set_search import SetSearch
 from bayesrepair.status import Status
+from bayesrepair.suspects import Suspects, find_suspects
 from bayesrepair.verification import Verification, verify
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "choose_top",
     "cross_fitted_top",
     "Choice",
+    # wrong labels
+    "find_suspects",
+    "Suspects",
     # repair
     "repair",
     "edit",

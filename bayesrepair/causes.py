@@ -22,6 +22,7 @@ from bayesrepair.numerics.scoring import Scored, Side, batches, rank_summary
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import given_outcome
 from bayesrepair.progress import row_progress
+from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
 from bayesrepair.scores import SCORES, BlockScore
 from bayesrepair.scores.insertion import InsertionScore
@@ -385,7 +386,7 @@ def find_causes(
         "given": given_outcome(fit, train),
         "surprise": surprise,
     }
-    frame = _with_table(pd.DataFrame(columns, index=train.index), fit.table)
+    frame = ranked(pd.DataFrame(columns, index=train.index), "score", fit.table)
     name = method if isinstance(method, str) else type(method).__name__
     found = failures if isinstance(failures, Failures) else None
     return Causes(fit, rows, frame, scored, train, name, min(top, len(train)), after, info, found, against)
@@ -474,15 +475,3 @@ def _stream(
             progress(len(rows))
     joined = (np.concatenate([getattr(p, name) for p in parts]) for name in ("score", "batch", "group"))
     return Scored(*joined), np.concatenate(surprise)
-
-
-def _with_table(frame: pd.DataFrame, table: pd.DataFrame | None) -> pd.DataFrame:
-    """Sorted by score, the table's own columns behind; one that shares a name is marked as the table's."""
-    if table is not None:
-        own = table.reindex(frame.index).rename(columns=lambda c: f"{c} (table)" if c in frame.columns else c)
-        frame = pd.concat([frame, own], axis=1)
-    order = np.argsort(-frame["score"].to_numpy(), kind="stable")
-    if not frame.index.is_monotonic_increasing:
-        by_row = np.argsort(pd.Index(frame.index).map(str).to_numpy(), kind="stable")
-        order = by_row[np.argsort(-frame["score"].to_numpy()[by_row], kind="stable")]
-    return frame.iloc[order]

@@ -252,7 +252,7 @@ class Fit:
         >>> Fit(NormalNormal(), rows, Draws.plain(np.zeros((4, 1)))).group("site", 1).tolist()
         ['b', 'c']
         """
-        labels = self._labels(column)
+        labels = self.labels(column)
         listed = pd.api.types.is_list_like(values)
         wanted = list(values) if listed else [values]
         unknown = [value for value in wanted if not (labels == value).any()]
@@ -260,8 +260,14 @@ class Fit:
             raise _no_such_group(column, labels, unknown)
         return self.rows.index[labels.isin(wanted).to_numpy()]
 
-    def _labels(self, column: str) -> pd.Series:
-        """One value a training row."""
+    def labels(self, column: str) -> pd.Series:
+        """One value a training row, by position, of a column of ``table`` or an array of ``rows``.
+
+        Raises
+        ------
+        DataError
+            If there is no such column.
+        """
         arrays = {name: value for name, value in self.rows.values.items() if value.ndim == 1}
         if self.table is not None and column in self.table:
             return pd.Series(self.table[column].to_numpy())

@@ -12,9 +12,9 @@ ROOT = Path(bayesrepair.__file__).parent
 # Earlier may not import later. Modules of one line may import one another.
 LAYERS = [
     ["numerics", "status", "progress"],
-    ["rows", "model", "posterior"],
+    ["rows", "model", "posterior", "noise"],
     ["fit"],
-    ["target", "predictive", "datatree", "tree_groups", "summary"],
+    ["target", "predictive", "datatree", "tree_groups", "summary", "ranking"],
     ["laplace", "latents"],
     ["check"],
     ["gaussian_check"],
@@ -25,6 +25,7 @@ LAYERS = [
     ["causes", "group_causes", "set_anchor", "set_path", "set_search"],
     ["hashes", "receipt", "predictive_masses", "verification", "ledger", "ledger_store"],
     ["choice", "repairs"],
+    ["suspicion", "suspects"],
     ["evaluation"],
     ["reporting"],
     ["datasets"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,10 @@ from bayesrepair.fit import Fit
 from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, SamplingInterrupted
+
+if TYPE_CHECKING:
+    from bayesrepair.bridges.pymc.noisy_model import NoisyPyMCModel
+    from bayesrepair.noise import Noise
 
 Method = Literal["nuts", "laplace"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace")
@@ -53,10 +57,19 @@ class TrainablePyMCModel(CurvedPyMCModel):
         super().__init__(model, graph, mode=mode)
         self.sampler = RefitSampler(graph, settings or NutsSettings())
         self._gradients: list[tuple[Rows, np.ndarray, CompiledGradient]] = []
+        self._with_noise: dict[Noise, NoisyPyMCModel] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # compiled code does not travel
-        return {**self.__dict__, "_gradients": []}
+        return {**self.__dict__, "_gradients": [], "_with_noise": {}}
+
+    def with_noise(self, noise: Noise) -> NoisyPyMCModel:
+        """A model whose outcomes may be wrong; the same object each time, so that it is compiled once."""
+        from bayesrepair.bridges.pymc.noisy_model import NoisyPyMCModel
+
+        if noise not in self._with_noise:
+            self._with_noise[noise] = NoisyPyMCModel(self, noise)
+        return self._with_noise[noise]
 
     def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``log_prior + Σ weight · log_lik`` and its gradient: (S, P), (N,) → (S,), (S, P).

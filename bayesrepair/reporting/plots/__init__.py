@@ -4,6 +4,7 @@ from bayesrepair.reporting.plots.forest import plot_changes, plot_forest
 from bayesrepair.reporting.plots.held_out import plot_failures, plot_predictions, plot_reliability
 from bayesrepair.reporting.plots.posterior import plot_edit, plot_verification
 from bayesrepair.reporting.plots.ranking import plot_causes, plot_choice, plot_detection, plot_groups, plot_search
+from bayesrepair.reporting.plots.suspects import plot_suspects
 
 __all__ = [
     "plot_causes",
@@ -17,5 +18,6 @@ __all__ = [
     "plot_predictions",
     "plot_reliability",
     "plot_search",
+    "plot_suspects",
     "plot_verification",
 ]

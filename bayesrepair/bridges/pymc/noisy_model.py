@@ -1,0 +1,113 @@
+"""A PyMC model whose given outcomes may be wrong, as a `bayesrepair.noise.Noisy`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+
+from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
+from bayesrepair.bridges.pymc.intake import columns_of
+from bayesrepair.bridges.pymc.noisy_graph import noisy_graph
+from bayesrepair.bridges.pymc.vectorised import Compiled, over_draws
+from bayesrepair.noise import SOURCE, Flips, Noise, with_source
+from bayesrepair.numerics.label_posterior import true_class, wrong
+from bayesrepair.posterior import Draws
+from bayesrepair.rows import Rows
+
+_JITTER = 0.3  # of the noise at the start of a chain, on the unconstrained scale
+
+
+class NoisyPyMCModel(TrainablePyMCModel):
+    """The user's model with one more step between the true and the given outcome.
+
+    Its parameters are those of the user's model, then those of the noise. ``predict`` and ``simulate`` are about the
+    true outcome, ``log_lik`` about the given one.
+
+    Parameters
+    ----------
+    clean : TrainablePyMCModel
+        Reads the user's data; nothing else of it is used.
+    noise : Noise
+    """
+
+    def __init__(self, clean: TrainablePyMCModel, noise: Noise) -> None:
+        graph, self.transition = noisy_graph(clean.graph, noise)
+        super().__init__(clean.pymc, graph, settings=clean.sampler.settings, mode=clean.mode)
+        self.clean = clean
+        self.noise = noise
+        self.names = (*clean.names, *self.names[len(clean.names) :])
+        self.dims, self.coords = {**self.dims, **clean.dims}, {**self.coords, **clean.coords}
+        self._flips: tuple[np.ndarray, Flips] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # neither do functions of the noise
+        return {**super().__getstate__(), "_flips": None}
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether rows say where their outcome is from."""
+        return SOURCE in self.graph.inputs
+
+    def rows(self, data: Any) -> Rows:
+        """Rows as the user's model reads them; their outcomes are from nowhere known unless `SOURCE` says it."""
+        if isinstance(data, Rows):
+            return data
+        rows = self.clean.rows(data)
+        if not self.told_apart:
+            return rows
+        columns = columns_of(data)
+        return with_source(rows, columns[SOURCE] if SOURCE in columns else np.full(len(rows), self.noise.groups))
+
+    def flips(self, theta: np.ndarray) -> Flips:
+        """The transition from the true to the given class: (S, P) → S draws; those of the last theta are kept."""
+        if self._flips is None or self._flips[0] is not theta:
+            self._flips = (theta, self._flips_at(theta))
+        return self._flips[1]
+
+    def flip_prior(self, size: int, rng: np.random.Generator) -> Flips:
+        """The transition from its prior."""
+        theta = np.tile(self.initial, (size, 1))
+        theta[:, self.clean.n_params :] = self.transition.prior_draws(size, rng)
+        return self._flips_at(theta)
+
+    def started(self, draws: Draws, rng: np.random.Generator) -> Draws:
+        """Points to start from: draws of the model without noise, and low noise."""
+        low = np.tile(self.transition.initial, (len(draws), 1))
+        low += _JITTER * rng.uniform(-1, 1, low.shape)
+        return Draws(np.hstack([draws.theta, low]), draws.log_weights, draws.chain, draws.r_eff)
+
+    def truth(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
+        """Probability of each true class, given the parameters and the given outcome: (S, P) → (S, N, K)."""
+        flips = self.flips(theta)
+        groups = self.noise.groups
+        source = np.asarray(rows.values[SOURCE]) if SOURCE in rows.values else np.full(len(rows), groups)
+        given = np.asarray(rows.values[self.outcome.name]).astype(int)
+        return true_class(self.predict(theta, rows), flips.rate[:, source], flips.target, given)
+
+    def wrong(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
+        """Probability that each given outcome is wrong, given the parameters: (S, P) → (S, N)."""
+        given = np.asarray(rows.values[self.outcome.name]).astype(int)
+        return wrong(self.truth(theta, rows), given)
+
+    def _flips_at(self, theta: np.ndarray) -> Flips:
+        rate, target = self._flip_function()(np.ascontiguousarray(theta, dtype=float))
+        known = np.zeros((len(theta), 1, rate.shape[2]))
+        return Flips(np.concatenate([rate, known], axis=1), target)
+
+    def _flip_function(self) -> Any:
+        made = self.functions._made
+        if "flips" not in made:
+            theta: Any = pt.tensor("theta", dtype="float64", shape=(None, self.n_params))
+            outputs = [self.transition.rate, self.transition.target]
+            graph = self.graph
+            made["flips"] = Compiled(
+                [theta], over_draws(outputs, theta, graph.value_vars, graph.shapes), mode=self.mode
+            )
+        return made["flips"]
+
+    def _arrays(self, rows: Rows, *, with_outcome: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        if self.told_apart and SOURCE not in rows.values:
+            rows = with_source(rows, np.full(len(rows), self.noise.groups))
+        return super()._arrays(rows, with_outcome=with_outcome)

@@ -1,0 +1,155 @@
+"""What a noise-aware model takes to be wrong with the outcomes of a table.
+
+A noise-aware model is the user's own model with one more step: the outcome that stands in the table is the true one, or
+it went wrong. The true one is summed out, so that nothing discrete is sampled, and what `Model.predict` gives remains
+the prediction of the *true* outcome. One specification for each kind of outcome: `LabelNoise` for classes. A
+specification for numbers belongs beside it, into `noise_for`, and into the table of
+`bayesrepair.bridges.pymc.noisy_graph`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
+
+import numpy as np
+
+from bayesrepair.model import Outcome, Trainable
+from bayesrepair.posterior import Draws
+from bayesrepair.rows import Rows
+from bayesrepair.status import MethodError
+
+SOURCE = "label_source"
+"""Array of `Rows` that says where an outcome is from: group 0 … G−1, G where unknown, G + 1 where it is known to be
+right."""
+
+Mechanism = Literal["auto", "uniform", "class"]
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """Class labels observed through a transition matrix, with a prior that shrinks towards one rate for all.
+
+    A record of true class c, from group g, is given another class with probability
+
+        r_cg = ½ sigmoid(μ + τ_class z_c + τ_group u_g),
+
+    μ ~ N(``level``, ``level_sd``²), z, u ~ N(0, 1), τ_class, τ_group ~ HalfNormal, and then class d ≠ c with
+
+        q_cd = softmax_d(τ_target v_cd),  v ~ N(0, 1), τ_target ~ HalfNormal.
+
+    As the τ go to zero the noise is uniform; as they grow each class, or group, has a rate of its own, and all errors
+    of a class can go to one other. The rate never exceeds one half, so that the given class is the most probable
+    consequence of each true one: classes cannot trade places.
+
+    Parameters
+    ----------
+    mechanism : {"auto", "uniform", "class"}
+        ``"auto"``: as above. ``"uniform"``: τ_class = τ_target = 0. ``"class"``: the rates of the classes do not learn
+        from one another (τ_class fixed at ``level_sd``, μ at ``level``).
+    groups : int
+        Number G of groups that may differ; none by default.
+    trusted : bool
+        Whether some rows are known to be right.
+    level, level_sd : float
+        On the logit scale of twice the rate: −2.2 is a rate of 5 %.
+    class_spread, group_spread, target_spread : float
+        Scales of the half-normal priors of the τ.
+
+    Examples
+    --------
+    >>> noise = LabelNoise()
+    >>> round(0.5 / (1 + np.exp(-noise.level)), 3)  # the rate at the prior's median
+    0.05
+    """
+
+    mechanism: Mechanism = "auto"
+    groups: int = 0
+    trusted: bool = False
+    level: float = -2.2
+    level_sd: float = 1.0
+    class_spread: float = 0.5
+    group_spread: float = 0.5
+    target_spread: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.mechanism not in get_args(Mechanism):
+            known = ", ".join(map(repr, get_args(Mechanism)))
+            raise MethodError(f"noise one of {known}", repr(self.mechanism), "Pass noise='auto'.")
+
+
+Noise = LabelNoise
+"""Every specification; more kinds of outcome make it a union."""
+
+
+def noise_for(outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: bool) -> Noise:
+    """The specification for a kind of outcome.
+
+    Raises
+    ------
+    MethodError
+        If the mechanism is unknown, or there is no noise model for such outcomes.
+    """
+    if outcome.kind != "class":
+        raise MethodError("an outcome of classes", f"the {outcome.kind} outcome {outcome.name!r}")
+    return LabelNoise(mechanism, groups=groups, trusted=trusted)
+
+
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """Draws of the transition from the true to the given class.
+
+    Parameters
+    ----------
+    rate : array, shape (S, G + 2, K)
+        Probability that a record of each true class is given another: by group, then of unknown group (the group effect
+        at zero), then of rows known to be right (zero).
+    target : array, shape (S, K, K)
+        Where it goes then; rows sum to one, the diagonal is zero.
+    """
+
+    rate: np.ndarray
+    target: np.ndarray
+
+
+@runtime_checkable
+class Corruptible(Trainable, Protocol):
+    """A model that can be given outcomes that may be wrong."""
+
+    def with_noise(self, noise: Noise) -> Noisy:
+        """A model with one more step between the true and the given outcome; the same object each time."""
+        ...
+
+
+@runtime_checkable
+class Noisy(Trainable, Protocol):
+    """A model whose given outcomes may be wrong; ``predict`` is about the true outcome."""
+
+    noise: Noise
+
+    def wrong(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
+        """Probability that each given outcome is wrong, given the parameters: (S, P) → (S, N)."""
+        ...
+
+    def truth(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
+        """Probability of each true class, given the parameters and the given outcome: (S, P) → (S, N, K)."""
+        ...
+
+    def flips(self, theta: np.ndarray) -> Flips:
+        """The transition from the true to the given class: (S, P) → S draws."""
+        ...
+
+    def flip_prior(self, size: int, rng: np.random.Generator) -> Flips:
+        """The same from the prior."""
+        ...
+
+    def started(self, draws: Draws, rng: np.random.Generator) -> Draws:
+        """Points to start from: draws of the model without noise, and low noise."""
+        ...
+
+
+def with_source(rows: Rows, source: np.ndarray) -> Rows:
+    """Rows that say where each outcome is from."""
+    values: Mapping[str, Any] = {**rows.values, SOURCE: np.asarray(source, dtype="int64")}
+    return Rows(values, rows.row)

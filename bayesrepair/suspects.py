@@ -1,0 +1,354 @@
+"""Suspects: the training rows whose label is probably wrong."""
+
+from __future__ import annotations
+
+import html
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.edit import Edited, Editor
+from bayesrepair.fit import Fit
+from bayesrepair.noise import Flips, Mechanism, Noisy
+from bayesrepair.numerics.label_posterior import transition
+from bayesrepair.posterior import Draws
+from bayesrepair.predictive import class_names, given_outcome
+from bayesrepair.ranking import ranked
+from bayesrepair.repairs import repair
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError, RepairWarning, Status
+from bayesrepair.suspicion import (
+    Evidence,
+    Method,
+    Suspicion,
+    evidence,
+    noisy_fit,
+    surprise,
+    suspicion,
+    wrong_draws,
+)
+
+COLUMNS = ("given", "prob_wrong", "mcse", "suggested", "prob_suggested", "surprise", "reason")
+
+
+class Expected(NamedTuple):
+    """A mean and the ends of a central 90 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+@dataclass(frozen=True, eq=False)
+class Suspects:
+    """Training rows by the probability that their label is wrong; **high is suspicious**.
+
+    Parameters
+    ----------
+    plain : Fit
+        The fit that was looked at; repairs are made in it.
+    fit : Fit
+        The noise-aware fit: predicts the true class, and can be edited like any other.
+    scores : DataFrame
+        One line a training row, sorted by ``prob_wrong`` descending, ties by row.
+    evidence : Evidence
+        Rows, trusted ones, groups.
+    suspicion : Suspicion
+        What the frame is made of, in the order of the rows.
+    status : Status
+        How far the probabilities can be trusted.
+    seconds : float
+        That the sampling of the noise-aware fit took, compilation apart.
+    """
+
+    plain: Fit
+    fit: Fit
+    scores: pd.DataFrame
+    evidence: Evidence
+    suspicion: Suspicion
+    status: Status
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def frame(self) -> pd.DataFrame:
+        """Columns ``given, prob_wrong, mcse, suggested, prob_suggested, surprise, reason``, then the table's own."""
+        return self.scores.copy()
+
+    def top(self, k: int = 20) -> pd.DataFrame:
+        """The ``k`` most suspicious rows; goes straight into `bayesrepair.repair`."""
+        return self.scores.head(_checked_k(k, len(self))).copy()
+
+    @property
+    def rhat(self) -> float:
+        """Worst r̂ over all parameters of the noise-aware fit; nan for a Laplace approximation."""
+        return self._sampled("rhat_max")
+
+    @property
+    def ess(self) -> float:
+        """Smallest bulk effective sample size; nan for a Laplace approximation."""
+        return self._sampled("ess_min")
+
+    def _sampled(self, name: str) -> float:
+        posterior = self.fit.posterior
+        sampling = posterior.sampling if isinstance(posterior, Draws) else None
+        return np.nan if sampling is None else getattr(sampling, name)
+
+    @property
+    def expected_count(self) -> Expected:
+        """Number of wrong labels among the training rows, with its 90 % interval."""
+        return _expected(self.suspicion.count)
+
+    def expected_precision(self, k: int) -> Expected:
+        """Share of wrong labels among the ``k`` most suspicious rows that somebody who checks them will see.
+
+        The interval is predictive: it covers what is not known about the parameters, and chance.
+        """
+        chosen = self.scores.index[: _checked_k(k, len(self), least=1)]
+        rows = self.fit.rows.take(chosen)
+        return _expected(wrong_draws(self.fit, rows, np.random.default_rng(0)), of=k)
+
+    @property
+    def noise_matrix(self) -> pd.DataFrame:
+        """P(given class | true class): ``mean, low, high`` (90 % interval), by ``true`` and ``given``.
+
+        With groups it is the average over the rows that are not trusted.
+        """
+        names = class_names(self.fit)
+        matrix = transition(self._mean_rate(), self._flips().target)
+        low, high = np.quantile(matrix, [0.05, 0.95], axis=0)
+        index = pd.MultiIndex.from_product([names, names], names=["true", "given"])
+        parts = {"mean": matrix.mean(axis=0), "low": low, "high": high}
+        return pd.DataFrame({name: value.ravel() for name, value in parts.items()}, index=index)
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """Error rate of each group, the highest first: ``rows, rate, low, high, prob_highest``.
+
+        A rate is the share of wrong labels among records like those of the whole table; 90 % intervals.
+        """
+        known = self.evidence
+        if not known.groups:
+            raise DataError("groups", "none", "Pass groups='annotator', say, to find_suspects.")
+        share = self._class_share()
+        rate: np.ndarray = self._flips().rate[:, : len(known.groups)] @ share
+        low, high = np.quantile(rate, [0.05, 0.95], axis=0)
+        highest = (rate == rate.max(axis=1, keepdims=True)).mean(axis=0)
+        rows = np.bincount(known.group[: known.training], minlength=len(known.groups) + 1)[: len(known.groups)]
+        columns = {"rows": rows, "rate": rate.mean(axis=0), "low": low, "high": high, "prob_highest": highest}
+        frame = pd.DataFrame(columns, index=pd.Index(known.groups, name=known.column))
+        return frame.sort_values("rate", ascending=False, kind="stable")
+
+    def _flips(self) -> Flips:
+        assert isinstance(self.fit.model, Noisy)
+        return self.fit.model.flips(self.fit.draws.theta)
+
+    def _mean_rate(self) -> np.ndarray:
+        """Rate of each true class, averaged over the groups of the rows, (S, K)."""
+        known = self.evidence
+        rate = self._flips().rate
+        count = np.bincount(known.group[~known.trusted], minlength=rate.shape[1])
+        return np.einsum("sgk,g->sk", rate, count / max(count.sum(), 1)) if known.groups else rate[:, 0]
+
+    def _class_share(self) -> np.ndarray:
+        given = np.asarray(self.fit.rows.values[self.fit.model.outcome.name]).astype(int)
+        count = np.bincount(given, minlength=len(class_names(self.fit)))
+        return count / count.sum()
+
+    def relabel(
+        self,
+        k: int | None = None,
+        *,
+        threshold: float | None = None,
+        method: str | Editor = "auto",
+        random_seed: int | np.random.Generator | None = None,
+    ) -> Edited:
+        """Give the most suspicious rows of the plain fit their suggested class.
+
+        Parameters
+        ----------
+        k : int, optional
+            The first k rows.
+        threshold : float, optional
+            Or all rows whose ``prob_wrong`` is at least this.
+        method : str or Editor
+        random_seed : int or Generator, optional
+            As in `bayesrepair.repair`.
+
+        Warns
+        -----
+        RepairWarning
+            The model is taught its own opinion.
+        """
+        chosen = self._chosen(k, threshold)
+        warnings.warn(
+            f"{len(chosen)} rows get the class that the model itself thinks most probable: that is self-training, "
+            "which makes the model surer of what it believed. Let somebody check these rows, or predict with "
+            "suspects.fit, which weighs both classes.",
+            RepairWarning,
+            stacklevel=2,
+        )
+        suggested = dict(zip(chosen, self.scores.loc[chosen, "suggested"], strict=True))
+        return repair(self.plain, chosen, relabel=suggested, method=method, random_seed=random_seed)
+
+    def drop(
+        self,
+        k: int | None = None,
+        *,
+        threshold: float | None = None,
+        method: str | Editor = "auto",
+        random_seed: int | np.random.Generator | None = None,
+    ) -> Edited:
+        """Delete the most suspicious rows from the plain fit; see `relabel` for the parameters."""
+        return repair(self.plain, self._chosen(k, threshold), method=method, random_seed=random_seed)
+
+    def _chosen(self, k: int | None, threshold: float | None) -> pd.Index:
+        if (k is None) == (threshold is None):
+            raise DataError("k or threshold", "neither or both", "Pass k=20, or threshold=0.5.")
+        if k is not None:
+            return self.scores.index[: _checked_k(k, len(self), least=1)]
+        assert threshold is not None
+        if not 0 < threshold <= 1:
+            raise DataError("a threshold above 0, at most 1", f"{threshold}")
+        chosen = self.scores.index[self.scores["prob_wrong"].to_numpy() >= threshold]
+        if not len(chosen):
+            highest = self.scores["prob_wrong"].max()
+            raise DataError(f"a row with prob_wrong of at least {threshold:g}", f"at most {highest:.2g}", "Lower it.")
+        return chosen
+
+    def plot(self, k: int = 20, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """The ``k`` most suspicious rows (right: suspicious); returns the axes."""
+        from bayesrepair.reporting.plots import plot_suspects
+
+        return plot_suspects(self, k, ax=ax, figsize=figsize)
+
+    def _head(self) -> str:
+        count = self.expected_count
+        return (
+            f"{len(self)} training rows ranked by the probability that their label is wrong; about {count.mean:.3g} "
+            f"wrong labels (90 %: {count.low:.0f} to {count.high:.0f}); r-hat {self.rhat:.3f}, ESS {self.ess:.0f}\n"
+            f"{self.status}"
+        )
+
+    def __repr__(self) -> str:
+        return f"{self._head()}\n{self.scores.head(10).to_string(float_format='{:.4g}'.format)}"
+
+    def _repr_html_(self) -> str:
+        body = self.scores.head(10).to_html(escape=True, float_format="{:.4g}".format)
+        return f"<p>{html.escape(self._head())}</p>{body}"
+
+
+def _checked_k(k: int, most: int, *, least: int = 0) -> int:
+    if not least <= k <= most:
+        raise DataError(f"k between {least} and {most}", f"{k}")
+    return int(k)
+
+
+def _expected(count: np.ndarray, *, of: int = 1) -> Expected:
+    low, high = np.quantile(count, [0.05, 0.95])
+    return Expected(float(count.mean()) / of, float(low) / of, float(high) / of)
+
+
+def find_suspects(
+    fit: Fit,
+    *,
+    trusted: Any = None,
+    noise: Mechanism = "auto",
+    groups: str | pd.Series | Iterable[Any] | None = None,
+    method: Method = "auto",
+    progressbar: bool = False,
+    random_seed: int | np.random.Generator | None = 0,
+) -> Suspects:
+    """Probability that each training label is wrong, from a model that knows that labels can be wrong.
+
+    The user's own model is fitted anew with one more step: the given class y of a record of true class c is drawn from
+    ``T_c·``, with a prior on T that shrinks between one rate for all and a rate for each class, each group, and each
+    pair of classes (`bayesrepair.noise.LabelNoise`). The true classes are summed out. Then
+
+        prob_wrong = E_θ[Σ_{c≠y} π_c T_cy / Σ_c π_c T_cy],
+
+    π being the model's probability of each class.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a model of classes that can be fitted anew.
+    trusted : ids, DataFrame, Rows or Failures, optional
+        Rows whose label is known to be right: ids of training rows, or further rows with their outcomes (held-out
+        failures and correctly handled rows); a list may hold some of each.
+    noise : {"auto", "uniform", "class"}
+        See `bayesrepair.noise.LabelNoise`.
+    groups : str, Series or array, optional
+        Column of the fit's table, labels by row id, or one label a training row: who or what gave the label. Each
+        group gets an error rate of its own, shrunk towards the others. Missing: nothing known.
+    method : {"auto", "nuts", "laplace"}
+        ``"laplace"``: the Gaussian at the mode instead of draws; ``"auto"`` takes it for a Laplace fit and beyond
+        100 000 rows.
+    progressbar : bool
+    random_seed : int or Generator, optional
+
+    Returns
+    -------
+    Suspects
+
+    Raises
+    ------
+    DataError
+        If an id, a column or a class is unknown, or rows of the fit were weakened or inserted.
+    MethodError
+        If the model cannot be fitted anew, its outcome has no noise model, or a name is unknown.
+    SamplingInterrupted
+        If fewer draws came back than were asked for.
+
+    References
+    ----------
+    Raykar et al. (2010), Learning from crowds, JMLR 11. Vehtari, Gelman, Gabry (2017), arXiv:1507.04544 (surprise).
+    """
+    rng = np.random.default_rng(random_seed)
+    known = evidence(fit, trusted, groups)
+    noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng)
+    train = noisy.rows.at(slice(0, known.training))
+    found = suspicion(noisy, train, rng, progressbar=progressbar)
+    frame = _frame(noisy, train, known, found, surprise(fit, train, progressbar=progressbar))
+    status = Status("ok", "sampled")
+    return Suspects(fit, noisy, ranked(frame, "prob_wrong", fit.table), known, found, status, seconds)
+
+
+def _frame(fit: Fit, rows: Rows, known: Evidence, found: Suspicion, surprising: np.ndarray) -> pd.DataFrame:
+    names = class_names(fit)
+    columns = {
+        "given": given_outcome(fit, rows),
+        "prob_wrong": found.prob_wrong,
+        "mcse": found.mcse,
+        "suggested": names[found.suggested],
+        "prob_suggested": found.prob_suggested,
+        "surprise": surprising,
+        "reason": _reasons(names, known, found, surprising),
+    }
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def _reasons(names: np.ndarray, known: Evidence, found: Suspicion, surprising: np.ndarray) -> list[str]:
+    """A few words for each row."""
+    reasons = []
+    for i, prob in enumerate(found.prob_wrong):
+        suggested = names[found.suggested[i]]
+        if known.trusted[i]:
+            reasons.append("known to be right")
+        elif prob >= 0.5:
+            reasons.append(f"looks like {suggested} ({found.looks[i]:.0%})")
+        elif prob >= 0.1:
+            reasons.append(f"may be {suggested}")
+        elif surprising[i] > np.log(10):
+            reasons.append("unusual, but exceptions are common here")
+        else:
+            reasons.append("fits its label")
+    return reasons

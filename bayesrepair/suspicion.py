@@ -1,0 +1,281 @@
+"""The posterior of a noise-aware model: who takes part, how it is sampled, and what it says of each row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.failures import Failures
+from bayesrepair.fit import Fit
+from bayesrepair.noise import Corruptible, Mechanism, Noisy, noise_for, with_source
+from bayesrepair.numerics.blocks import row_blocks
+from bayesrepair.numerics.label_posterior import wrong
+from bayesrepair.numerics.loo import loo_log_score
+from bayesrepair.numerics.scoring import batches
+from bayesrepair.posterior import Draws, Gaussian, Posterior
+from bayesrepair.progress import row_progress
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError, MethodError
+
+Method = Literal["auto", "nuts", "laplace"]
+MANY_ROWS = 100_000  # beyond it method="auto" is the Laplace approximation
+GOOD_RHAT, ENOUGH = 1.01, 400.0  # r̂ and effective draws that every parameter should reach
+TIMES_PLAIN = 3.0  # a noise-aware fit may take so many times as long as the plain one
+COUNT_DRAWS = 1000  # draws whose wrong rows are simulated and counted
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The rows of a noise-aware fit.
+
+    Parameters
+    ----------
+    rows : Rows
+        Training rows that take part, then trusted rows from outside.
+    training : int
+        How many are training rows.
+    trusted : array of bool, shape (N,)
+    group : array of int, shape (N,)
+        Code of each row's group; G where it is unknown.
+    groups : tuple
+        Names of the G groups.
+    column : str
+        What the groups are.
+    """
+
+    rows: Rows
+    training: int
+    trusted: np.ndarray
+    group: np.ndarray
+    groups: tuple[Any, ...]
+    column: str
+
+    @property
+    def source(self) -> np.ndarray:
+        """Codes as `bayesrepair.noise.SOURCE` has them."""
+        return np.where(self.trusted, len(self.groups) + 1, self.group)
+
+
+def evidence(fit: Fit, trusted: Any, groups: Any) -> Evidence:
+    """Rows, which of them are trusted, and the group of each.
+
+    Raises
+    ------
+    DataError
+        If rows of the fit have fractional weights or were inserted, an id is unknown, a trusted row has no outcome, or
+        there is no such column of groups.
+    """
+    current, weight = fit.current()
+    kept = np.flatnonzero(weight > 0)
+    rows = current.at(kept)
+    if (weight[kept] != 1).any() or len(fit.retained()[1]) != len(kept):
+        raise DataError(
+            "training rows that count once each, and no other rows",
+            "rows that were weakened or inserted by an edit",
+            "Find suspects in the fit before that edit.",
+        )
+    ids, extras = _trusted_parts(fit, trusted)
+    known = np.zeros(len(rows), dtype=bool)
+    known[rows.positions(ids)] = True
+    codes, names, column = _group_codes(fit, kept, groups)
+    outside = sum(len(extra) for extra in extras)
+    if outside:
+        rows = _appended(rows, extras)
+    return Evidence(
+        rows=rows,
+        training=len(known),
+        trusted=np.concatenate([known, np.ones(outside, dtype=bool)]),
+        group=np.concatenate([codes, np.full(outside, len(names))]),
+        groups=names,
+        column=column,
+    )
+
+
+def _trusted_parts(fit: Fit, trusted: Any) -> tuple[pd.Index, list[Rows]]:
+    """Ids of training rows, and rows from outside."""
+    if trusted is None:
+        return pd.Index([]), []
+    tables = (pd.DataFrame, Rows, Failures)
+    parts = [trusted] if isinstance(trusted, (*tables, str, np.ndarray, pd.Index, pd.Series)) else list(trusted)
+    outside = [part for part in parts if isinstance(part, tables)]
+    if not outside:
+        return pd.Index(trusted if isinstance(trusted, (np.ndarray, pd.Index)) else parts), []
+    listed: list[Any] = [i for part in parts if not isinstance(part, tables) for i in _listed(part)]
+    rows = [part.holdout if isinstance(part, Failures) else fit.as_rows(part) for part in outside]
+    name = fit.model.outcome.name
+    for part in rows:
+        if name not in part.values:
+            raise DataError(f"the outcome {name!r} of every trusted row", "trusted rows without it")
+    return pd.Index(listed), rows
+
+
+def _listed(part: Any) -> Iterable[Any]:
+    return part if pd.api.types.is_list_like(part) else [part]
+
+
+def _appended(rows: Rows, extras: list[Rows]) -> Rows:
+    """Training rows, then the others; an id that is taken is marked."""
+    ids = list(rows.row)
+    seen = set(ids)
+    for extra in extras:
+        for row in extra.row:
+            name: Any = row
+            while name in seen:
+                name = f"trusted {name}"
+            seen.add(name)
+            ids.append(name)
+    index = np.empty(len(ids), dtype=object)
+    index[:] = ids
+    return Rows(rows.stacked(*extras).values, index)
+
+
+def _group_codes(fit: Fit, kept: np.ndarray, groups: Any) -> tuple[np.ndarray, tuple[Any, ...], str]:
+    """Code of each row that takes part (G where unknown), names, and what they are called."""
+    if groups is None:
+        return np.zeros(len(kept), dtype=int), (), ""
+    if isinstance(groups, str):
+        labels = fit.labels(groups)
+        column = groups
+    elif isinstance(groups, pd.Series):
+        labels = groups.reindex(fit.rows.index)
+        column = str(groups.name or "group")
+    else:
+        labels = pd.Series(np.asarray(groups))
+        column = "group"
+    if len(labels) != len(fit.rows):
+        raise DataError(f"a group for each of {len(fit.rows)} training rows", f"{len(labels)}")
+    codes, names = pd.factorize(labels.to_numpy()[kept], sort=True)
+    if len(names) < 2:
+        raise DataError(f"at least two groups in {column!r}", f"{len(names)}", "Leave out groups=.")
+    codes = np.asarray(codes, dtype=int)
+    return np.where(codes < 0, len(names), codes), tuple(names), column
+
+
+def noisy_fit(
+    fit: Fit, known: Evidence, mechanism: Mechanism, *, method: Method, rng: np.random.Generator
+) -> tuple[Fit, float]:
+    """The noise-aware fit, and the seconds that its sampling took.
+
+    Raises
+    ------
+    MethodError
+        If the method is unknown, or the model cannot be fitted anew.
+    """
+    if method not in ("auto", "nuts", "laplace"):
+        raise MethodError("method='auto', 'nuts' or 'laplace'", repr(method))
+    if not isinstance(fit.model, Corruptible):
+        lacking = getattr(fit.model, "lacks", {}).get("Trainable", "no with_noise")
+        raise MethodError("a model that can be fitted anew with noise", f"{type(fit.model).__name__}: {lacking}")
+    noise = noise_for(fit.model.outcome, mechanism, groups=len(known.groups), trusted=bool(known.trusted.any()))
+    model = fit.model.with_noise(noise)
+    rows = with_source(known.rows, known.source) if noise.groups or noise.trusted else known.rows
+    cheap = method == "laplace" or (method == "auto" and (isinstance(fit.posterior, Gaussian) or len(rows) > MANY_ROWS))
+    started = time.perf_counter()
+    posterior = _laplace(model, rows, fit, rng) if cheap else _sampled(model, rows, fit, rng)
+    seconds = time.perf_counter() - started
+    if isinstance(posterior, Draws) and posterior.sampling is not None:
+        seconds = posterior.sampling.seconds
+    table = None if fit.table is None else fit.table.reindex(rows.index)
+    return Fit(model, rows, posterior, table=table), seconds
+
+
+def _laplace(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator) -> Posterior:
+    """The Gaussian at the mode, from the mean of the plain fit."""
+    start = model.started(fit.draws, rng).theta.mean(axis=0)
+    return model.train(rows, start=Gaussian(start, np.eye(len(start))), rng=rng)
+
+
+def _sampled(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator) -> Draws:
+    """Chains from draws of the plain fit and low noise."""
+    draws = model.train(rows, start=model.started(fit.draws, rng), rng=rng)
+    assert isinstance(draws, Draws)  # no Gaussian to start from was given
+    return draws
+
+
+@dataclass(frozen=True, eq=False)
+class Suspicion:
+    """What the noise-aware posterior says of each row.
+
+    Parameters
+    ----------
+    prob_wrong, mcse : array, shape (N,)
+    suggested : array of int, shape (N,)
+        Code of the most probable other class.
+    prob_suggested : array, shape (N,)
+    looks : array, shape (N,)
+        The model's probability of the suggested class, before the given one is looked at.
+    count : array, shape (S',)
+        Number of wrong rows, one draw of it for each of S' draws.
+    loo : array, shape (N,)
+        PSIS-LOO log score of the given class under the noise-aware model, nats.
+    """
+
+    prob_wrong: np.ndarray
+    mcse: np.ndarray
+    suggested: np.ndarray
+    prob_suggested: np.ndarray
+    looks: np.ndarray
+    count: np.ndarray
+    loo: np.ndarray
+
+
+def suspicion(fit: Fit, rows: Rows, rng: np.random.Generator, *, progressbar: bool = False) -> Suspicion:
+    """One pass over the rows of a noise-aware fit, block by block."""
+    draws, model = fit.draws, fit.model
+    assert isinstance(model, Noisy)  # as `noisy_fit` made it
+    batch = batches(draws.chain)
+    average = np.zeros((int(batch.max()) + 1, len(draws)))
+    average[batch, np.arange(len(draws))] = 1.0 / np.bincount(batch)[batch]
+    counted = np.linspace(0, len(draws) - 1, min(len(draws), COUNT_DRAWS)).astype(int)
+    count = np.zeros(len(counted))
+    parts: list[tuple[np.ndarray, ...]] = []
+    classes = len(model.outcome.classes or ())
+    with row_progress("Looking for wrong labels", len(rows), shown=progressbar) as progress:
+        for _, block in row_blocks(rows, len(draws), outputs=classes):
+            given = np.asarray(block.values[model.outcome.name]).astype(int)
+            truth = model.truth(draws.theta, block)
+            q = wrong(truth, given)
+            count += (rng.random((len(counted), len(block))) < q[counted]).sum(axis=1)
+            means = average @ q
+            mean = truth.mean(axis=0)
+            mean[np.arange(len(block)), given] = -1.0
+            suggested = mean.argmax(axis=1)
+            looks = model.predict(draws.theta, block)[:, np.arange(len(block)), suggested].mean(axis=0)
+            loo, _ = loo_log_score(model.log_lik(draws.theta, block), np.zeros(len(draws)), r_eff=draws.r_eff)
+            parts.append((q.mean(axis=0), _error(means), suggested, mean.max(axis=1), looks, loo))
+            progress(len(block))
+    prob, error, other, prob_other, looks, loo = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Suspicion(prob, error, other, prob_other, looks, count, loo)
+
+
+def _error(means: np.ndarray) -> np.ndarray:
+    """Standard error of a mean from its batch means, (B, N) → (N,)."""
+    return means.std(axis=0, ddof=1) / np.sqrt(len(means))
+
+
+def wrong_draws(fit: Fit, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+    """How many of some rows are wrong: one simulated number for each of at most 1000 draws, shape (S',)."""
+    draws, model = fit.draws, fit.model
+    assert isinstance(model, Noisy)  # as above
+    counted = np.linspace(0, len(draws) - 1, min(len(draws), COUNT_DRAWS)).astype(int)
+    theta, count = draws.theta[counted], np.zeros(len(counted))
+    for _, block in row_blocks(rows, len(counted), outputs=len(model.outcome.classes or ())):
+        count += (rng.random((len(counted), len(block))) < model.wrong(theta, block)).sum(axis=1)
+    return count
+
+
+def surprise(fit: Fit, rows: Rows, *, progressbar: bool = False) -> np.ndarray:
+    """Minus the PSIS-LOO log score of rows under the plain fit, nats; high is surprising."""
+    draws = fit.draws
+    log_w = np.log(np.maximum(draws.weights, np.finfo(float).tiny))
+    parts = []
+    with row_progress("Scoring surprise", len(rows), shown=progressbar) as progress:
+        for _, block in row_blocks(rows, len(draws)):
+            parts.append(-loo_log_score(fit.model.log_lik(draws.theta, block), log_w, r_eff=draws.r_eff)[0])
+            progress(len(block))
+    return np.concatenate(parts)
