@@ -14,6 +14,7 @@ BENCHMARKS = {
     "pima": "the REPORT's experiment on Pima (METHODS R1, erratum 13)",
     "ranks": "calibration of rank intervals and prob_top, however few failures were seen",
     "ledger": "processes of a ledger killed a hundred times at random points",
+    "suspects": "mislabelled training records: average precision and calibration against peers (BENCHMARKS B2)",
     "set_search": "a set of rows found together against the top of the single scores; clean rows",
     "memory": "peak memory of scoring against the number of rows",
 }

@@ -1,0 +1,46 @@
+"""What the benchmark of suspects keeps between runs, under ``benchmarks/cache/suspects``; nothing of it is committed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CACHE = Path(__file__).parent.parent / "cache" / "suspects"
+
+
+def path(kind: str, *names: str, suffix: str) -> Path:
+    """The file of something kept; its folder exists."""
+    file = CACHE / kind / ("-".join(names).replace(" ", "_") + suffix)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    return file
+
+
+def save(file: Path, **arrays: Any) -> None:
+    """Keep arrays; a run that is killed leaves the old file or the new one."""
+    partial = file.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **arrays)
+    partial.replace(file)
+
+
+def load(file: Path) -> dict[str, np.ndarray] | None:
+    """The arrays kept, or None."""
+    if not file.exists():
+        return None
+    with np.load(file) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def save_line(file: Path, method: str, line: dict[str, Any]) -> None:
+    """Keep the line of a method beside the others of its cell, which another process may have written since."""
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(load_lines(file) | {method: line}, default=float, indent=1))
+    partial.replace(file)
+
+
+def load_lines(file: Path) -> dict[str, dict[str, Any]]:
+    """Lines by method; none where nothing is kept."""
+    return json.loads(file.read_text()) if file.exists() else {}

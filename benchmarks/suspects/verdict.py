@@ -1,0 +1,232 @@
+"""The rules of B2, evaluated on every line that is kept, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.results import markdown, save
+from benchmarks.suspects import kept
+from benchmarks.suspects.cells import DATA, LOGISTIC, NOISES
+from benchmarks.suspects.intervals import mean_interval, over_cells
+from benchmarks.suspects.measures import calibration_error
+
+OURS, OURS_V = "ours", "ours [V]"
+RIVALS_V = ("influence [V]", "KNN-Shapley [V]")
+GAIN_D, WORST_D, GAIN_V = 0.03, -0.04, 0.06
+ERROR, COVERED, WIDTH = 0.10, 0.80, 0.30
+CALIBRATED = ("breast", "wine", "digits", "moons", "radial", "synthetic")
+NOT_TABULATED = ("code",)
+
+
+def collected() -> Iterator[dict[str, Any]]:
+    """Every line that is kept."""
+    for file in sorted((kept.CACHE / "lines").glob("*.json")):
+        data, noise, seed = file.stem.rsplit("-", 2)
+        for method, line in kept.load_lines(file).items():
+            yield {"data": data, "noise": noise, "seed": int(seed), "method": method, **line}
+
+
+def gains(frame: pd.DataFrame, ours: str, rival: str, data: Sequence[str] = LOGISTIC) -> pd.DataFrame:
+    """Paired differences in average precision."""
+    some = frame[frame["method"].isin([ours, rival]) & frame["data"].isin(data)]
+    wide = some.pivot(index=["data", "noise", "seed"], columns="method", values="ap").dropna()
+    if not {ours, rival} <= set(wide):
+        return pd.DataFrame(columns=["data", "noise", "seed", "gain"])
+    return (wide[ours] - wide[rival]).rename("gain").reset_index()
+
+
+def best_peer(frame: pd.DataFrame, peers: Sequence[str]) -> str:
+    """The peer with the highest mean over the logistic cells."""
+    some = frame[frame["method"].isin(peers) & frame["data"].isin(LOGISTIC)]
+    return str(some.groupby(["method", "data", "noise"])["ap"].mean().groupby("method").mean().idxmax())
+
+
+def level_of(method: str) -> str:
+    """What a method is told beside the training rows."""
+    return next((level for level in ("Fq", "V") if method.endswith(f"[{level}]")), "D")
+
+
+def by_cell(gain: pd.DataFrame) -> pd.DataFrame:
+    """Mean gain of each cell with its interval."""
+    found = {cell: (*mean_interval(some["gain"]), len(some)) for cell, some in gain.groupby(["data", "noise"])}
+    return pd.DataFrame.from_dict(found, orient="index", columns=["gain", "low", "high", "seeds"])
+
+
+def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
+    """Level D against the best single peer, level V against the two named rivals."""
+    told = [f"Best single peer at level D over the logistic cells: {(rival := best_peer(frame, peers))}."]
+    gain = gains(frame, OURS, rival)
+    if gain.empty:
+        return [*told, "ours: nothing measured yet."]
+    kinds = {"all logistic cells": gain} | {
+        f"{name} noise": gain[gain["noise"].isin(noises)]
+        for name, noises in (("uniform", ("u10", "u20", "rep50")), ("class-dependent", ("asym20",)))
+    }
+    for name, some in kinds.items():
+        if len(some) > 1:
+            told.append(_judged(f"D, {name}: ours − {rival}", over_cells(some), GAIN_D, len(some)))
+    cells = by_cell(gain)
+    worst = cells["high"].idxmin()
+    verdict = _word(cells["high"].min() >= WORST_D)
+    told.append(
+        f"D, worst cell by its upper limit: {'/'.join(worst)}, {cells.loc[worst, 'gain']:+.3f} "
+        f"[{cells.loc[worst, 'low']:+.3f}, {cells.loc[worst, 'high']:+.3f}]; none may lie below {WORST_D}: {verdict}."
+    )
+    for rival in RIVALS_V:
+        some = gains(frame, OURS_V, rival)
+        if len(some) > 1:
+            told.append(_judged(f"V, all logistic cells: {OURS_V} − {rival}", over_cells(some), GAIN_V, len(some)))
+    return told
+
+
+def _judged(what: str, interval: tuple[float, float, float], goal: float, pairs: int) -> str:
+    mean, low, high = interval
+    verdict = _word(mean >= goal and low > 0)
+    return f"{what}: {mean:+.3f} [{low:+.3f}, {high:+.3f}], {pairs} pairs; goal ≥ {goal} and above 0: {verdict}."
+
+
+def _word(passed: bool) -> str:
+    return "met" if passed else "NOT MET"
+
+
+def calibrations(frame: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Per cell: skills, error of the top 2K rows pooled over seeds, precision@K claimed and true, interval."""
+    some = frame[(frame["method"] == method) & frame.get("log_skill", pd.Series(dtype=float)).notna()]
+    found = {}
+    for (data, noise), lines in some.groupby(["data", "noise"], sort=False):
+        inside = lines["precision"].between(lines["precision_low"] - 1e-9, lines["precision_high"] + 1e-9)
+        found[data, noise] = {
+            "log skill": lines["log_skill"].mean(),
+            "Brier skill": lines["brier_skill"].mean(),
+            "ECE, top 2K": _pooled_error(data, noise, method, lines["seed"]),
+            "precision@K": lines["precision"].mean(),
+            "claimed": lines["precision_mean"].mean(),
+            "inside": inside.mean(),
+            "width": (lines["precision_high"] - lines["precision_low"]).median(),
+            "expected count": lines["count_mean"].mean(),
+            "planted": _planted(frame, data, noise),
+            "r̂, 90 %": lines["rhat"].quantile(0.9),
+            "not ok": f"{(lines['status'] != 'ok').sum()}/{len(lines)}",
+            "overlap said": f"{int(lines['overlap'].sum())}/{len(lines)}",
+        }
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis(["data", "noise"])
+
+
+def _planted(frame: pd.DataFrame, data: str, noise: str) -> float:
+    some = frame[(frame["data"] == data) & (frame["noise"] == noise)]
+    return float(some["planted"].mean())
+
+
+def _pooled_error(data: str, noise: str, method: str, seeds: Sequence[int]) -> float:
+    """Expected calibration error of the 2K most suspicious rows of each seed, all seeds together."""
+    prob, wrong = [], []
+    for seed in seeds:
+        arrays = kept.load(kept.path("scores", f"{data}-{noise}-{seed}", method, suffix=".npz"))
+        assert arrays is not None  # kept beside the line
+        top = np.argsort(-arrays["prob"], kind="stable")[: 2 * int(arrays["planted"].sum())]
+        prob.append(arrays["prob"][top])
+        wrong.append(arrays["planted"][top])
+    return calibration_error(np.concatenate(prob), np.concatenate(wrong))
+
+
+def rules_of_calibration(frame: pd.DataFrame, table: pd.DataFrame, method: str) -> list[str]:
+    """Skill, error and intervals where nothing overlaps by nature."""
+    if table.empty:
+        return []
+    clear = table[table.index.get_level_values("data").isin(CALIBRATED)]
+    told = []
+    for name in ("log skill", "Brier skill"):
+        bad = clear.index[~(clear[name] > 0)]
+        told.append(f"{method}: {name} above the base rate in every cell: {_word(not len(bad))}{_listed(bad)}.")
+    bad = clear.index[~(clear["ECE, top 2K"] <= ERROR)]
+    told.append(f"{method}: calibration error ≤ {ERROR} of the top 2K rows: {_word(not len(bad))}{_listed(bad)}.")
+    lines = frame[(frame["method"] == method) & frame["data"].isin(CALIBRATED) & frame["log_skill"].notna()]
+    inside = lines["precision"].between(lines["precision_low"] - 1e-9, lines["precision_high"] + 1e-9).mean()
+    width = (lines["precision_high"] - lines["precision_low"]).median()
+    told.append(
+        f"{method}: precision@K inside its 90 % interval in {inside:.0%} of {len(lines)} cells × seeds (goal ≥ "
+        f"{COVERED:.0%}), median width {width:.2f} (goal ≤ {WIDTH}): {_word(inside >= COVERED and width <= WIDTH)}."
+    )
+    return told
+
+
+def _listed(cells: pd.Index) -> str:
+    return f" ({', '.join('/'.join(cell) for cell in cells)} fail)" if len(cells) else ""
+
+
+def means(frame: pd.DataFrame, column: str, methods: Sequence[str]) -> pd.DataFrame:
+    """Means over seeds: a line a cell, a column a method; a method measured on fewer seeds says on how many."""
+    some = frame[frame["method"].isin(methods)]
+    grouped = some.groupby(["data", "noise", "method"])[column]
+    mean, count = grouped.mean().unstack(), grouped.count().unstack()
+    most = count.max(axis=1)
+    shown = mean.apply(
+        lambda values: [
+            "–"
+            if np.isnan(v)
+            else f"{v:.3f}" + (f" ({count.loc[at, values.name]:.0f})" if count.loc[at, values.name] < most[at] else "")
+            for at, v in values.items()
+        ]
+    )
+    order = [(d, n) for d in DATA for n in DATA[d].noises if (d, n) in shown.index]
+    return shown.loc[order, [m for m in methods if m in shown]].assign(seeds=most.loc[order].astype(int))
+
+
+def dropped(frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Over all cells: what is found on a budget, and accuracies after K rows are dropped."""
+    columns = {"precision": "precision@K", "found_fifth": "found in first fifth", "fnr": "FNR at budget"}
+    columns |= {"F_h": "F_h after", "C_h": "C_h after", "test": "test after", "seconds": "seconds, median"}
+    some = frame[frame["method"].isin(methods) & frame["data"].isin(LOGISTIC)]
+    cells = some.groupby(["method", "data", "noise"])[list(columns)]
+    table = cells.mean().groupby("method").mean()
+    table["seconds"] = some.groupby("method")["seconds"].median()
+    return table.rename(columns=columns).reindex([m for m in methods if m in table.index])
+
+
+def report(*, about: str, methods: Sequence[str], write: bool, reference: str, peers: Mapping[str, Any]) -> None:
+    """Print the verdict and, if asked, write the results."""
+    frame = pd.DataFrame(collected())
+    if frame.empty or "ap" not in frame:
+        print("nothing measured yet")
+        return
+    planted = frame[frame["method"] == reference].set_index(["data", "noise", "seed"])["planted"]
+    frame["planted"] = planted.reindex(pd.MultiIndex.from_frame(frame[["data", "noise", "seed"]])).to_numpy()
+    at_d = [name for name in peers if level_of(name) == "D"]
+    tables = {name: calibrations(frame, name) for name in methods if name not in peers and name in set(frame["method"])}
+    verdict = rules_of_detection(frame, at_d)
+    for name, table in tables.items():
+        verdict += rules_of_calibration(frame, table, name)
+    print("\n".join(verdict))
+    if write:
+        print(f"written to {_written(frame, about, verdict, tables, methods, reference, at_d)}")
+
+
+def _written(
+    frame: pd.DataFrame,
+    about: str,
+    verdict: list[str],
+    tables: dict[str, pd.DataFrame],
+    methods: Sequence[str],
+    reference: str,
+    at_d: Sequence[str],
+) -> Path:
+    parts = [about, "\n".join(f"- **{line}**" for line in verdict)]
+    rival = best_peer(frame, at_d)
+    if not (gain := by_cell(gains(frame, OURS, rival, list(DATA)))).empty:
+        gain.index = pd.MultiIndex.from_tuples(gain.index, names=["data", "noise"])
+        parts += [f"## Gain in average precision: ours − {rival} (95 % intervals)", markdown(gain)]
+    for name, table in tables.items():
+        if not table.empty:
+            parts += [f"## Calibration of {name}", markdown(table)]
+    parts += ["## After dropping K rows (mean over logistic cells)", markdown(dropped(frame, [reference, *methods]))]
+    errors = frame[frame["error"].notna()] if "error" in frame else frame.iloc[:0]
+    if len(errors):
+        parts += ["## Broken", markdown(errors.groupby(["method", "error"]).size().rename("lines").to_frame())]
+    parts += ["## Average precision (mean over seeds; in brackets: on so many)"]
+    columns = [name for name in frame if name not in NOT_TABULATED]
+    return save("suspects", frame[columns], table=means(frame, "ap", methods), about="\n\n".join(parts))
