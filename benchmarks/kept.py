@@ -53,9 +53,16 @@ def path(kind: str, *names: object, suffix: str) -> Path:
 
 def save_draws(file: Path, draws: Draws) -> None:
     """Keep plain draws of a sampler."""
-    assert draws.sampling is not None  # they come from NUTS
+    assert draws.sampling is not None and draws.log_density is not None  # they come from NUTS
     sampling = json.dumps(asdict(draws.sampling))
-    _whole(file, theta=draws.theta, chain=draws.chain, r_eff=draws.r_eff, sampling=sampling)
+    _whole(
+        file,
+        theta=draws.theta,
+        chain=draws.chain,
+        r_eff=draws.r_eff,
+        log_density=draws.log_density,
+        sampling=sampling,
+    )
 
 
 def load_draws(file: Path) -> Draws | None:
@@ -65,7 +72,9 @@ def load_draws(file: Path) -> Draws | None:
     with np.load(file) as kept:
         sampling = Sampling(**json.loads(str(kept["sampling"])))
         theta = kept["theta"]
-        return Draws(theta, np.zeros(len(theta)), kept["chain"], float(kept["r_eff"]), sampling)
+        plain = np.zeros(len(theta))
+        r_eff, log_density = float(kept["r_eff"]), kept["log_density"]
+        return Draws(theta, plain, kept["chain"], r_eff, sampling, log_density=log_density)
 
 
 def save_pool(file: Path, pool: dict[str, dict[str, np.ndarray]], version: str) -> None:

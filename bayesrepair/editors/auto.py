@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.check import gradients_of_check
 from bayesrepair.edit import EDITORS, Editor, refuse_inapplicable
 from bayesrepair.editors.moves import Moves
+from bayesrepair.editors.prices import Prices
 from bayesrepair.editors.resample import Resample
 from bayesrepair.editors.transport import Transport
 from bayesrepair.editors.weights import Weights
 from bayesrepair.fit import Change
 from bayesrepair.judgement import Attempt, Info, good_weights, judged
-from bayesrepair.model import Differentiable, Timed
 from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status
-from bayesrepair.target import Target
 
 PLENTY = 1500.0  # effective draws: 5 and 95 % quantiles are then known to about .05 posterior sd
 PLENTIFUL_SHARE = 0.35  # of the draws, where these are few
+SHARE_FOR_MORE = 0.25  # of a refit's time, for more effective draws of what is ok already
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
-_TIMED_DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,11 @@ class Auto:
     """Climb the rungs until one is ``ok``, and leave out those that would cost more than a refit.
 
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
-    weights that are good but leave few effective draws (1500, or 35 %) are compared with a transport. Where no
-    rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the
-    gradients that it takes and the time of a first block of them; that of a refit from the last one in this process,
-    or from the sampling of the draws that are edited.
+    weights that are good but leave few effective draws (1500, or 35 %) are set aside for a transport, and checked
+    only where that is not ``ok``. Transported draws that are ``ok`` but few by the same measure get one HMC move each
+    where that takes a quarter of a refit at most. Where no rung is ``ok``, the best status wins, and among equals the
+    last rung. The cost of a rung is predicted from the gradients that it takes and the time of a first block of them;
+    that of a refit from the last one in this process, or from the sampling of the draws that are edited.
 
     Parameters
     ----------
@@ -69,32 +67,13 @@ class Auto:
     def __call__(self, change: Change, rng: np.random.Generator) -> tuple[Posterior, Info]:
         """Return the posterior of the rung that served, and every attempt in order."""
         usable, refused = self._applicable(change)
-        prices = _Prices(change, refittable=usable[-1][0] == "retrain")
-        attempts: list[Attempt] = []
-        best: tuple[Posterior, Info] | None = None
-        transported: Draws | None = None
-        for name, editor in usable:
-            editor = _informed(editor, attempts, transported)
-            too_dear = prices.complaint(editor)
-            if too_dear:
-                refused[name] = too_dear
-                continue
-            posterior, info = _tried(name, editor, change, rng, last=name == usable[-1][0])
-            assert info.status is not None  # `_tried` judges
-            attempts.append(info.attempts[-1])
-            if best is None or _rank(info) >= _rank(best[1]):
-                best = posterior, info
-            if isinstance(posterior, Gaussian) and info.status.level == "checked":
-                break  # a Laplace refit would be the same Gaussian
-            if best[1].status is not None and best[1].status.level == "ok" and not _improvable(editor, posterior, info):
+        prices = Prices(change, refittable=self.priced and usable[-1][0] == "retrain")
+        climb = _Climb(change, rng, prices, refused)
+        for k, (name, editor) in enumerate(usable):
+            climb.take(name, editor, left=[later for _, later in usable[k + 1 :]])
+            if climb.ended:
                 break
-            if isinstance(editor, Transport) and isinstance(posterior, Draws):
-                transported = posterior
-        assert best is not None  # `_applicable` refuses an empty ladder
-        posterior, info = best
-        details = {**info.details, "stopped": _why(info, attempts), "refused": refused}
-        evals = sum(attempt.log_lik_evals for attempt in attempts)
-        return posterior, replace(info, attempts=tuple(attempts), log_lik_evals=evals, details=details)
+        return climb.result()
 
     def _applicable(self, change: Change) -> tuple[list[tuple[str, Editor]], dict[str, str]]:
         """The rungs that can serve here, and why the others cannot."""
@@ -115,62 +94,128 @@ class Auto:
         return usable, refused
 
 
-def _informed(editor: Editor, attempts: list[Attempt], transported: Draws | None) -> Editor:
-    """An editor that repeats nothing that has been done."""
-    if isinstance(editor, Transport) and any(attempt.rung == "weights" for attempt in attempts):
-        return replace(editor, maps=tuple(name for name in editor.maps if name != "identity"))
-    if isinstance(editor, Moves | Resample) and transported is not None:
-        return replace(editor, start=transported)
-    return editor
-
-
 @dataclass(eq=False)
-class _Prices:
-    """Predicted wall times. Nothing is timed before a rung with a price is reached."""
+class _Climb:
+    """One edit's way up: what was tried, and the best of it.
+
+    Parameters
+    ----------
+    change : Change
+    rng : Generator
+    prices : Prices
+    refused : dict of str to str
+        Rungs that were left out, and why; grows.
+    """
 
     change: Change
-    refittable: bool
+    rng: np.random.Generator
+    prices: Prices
+    refused: dict[str, str]
+    attempts: list[Attempt] = field(default_factory=list)
+    best: tuple[Posterior, Info] | None = None
+    aside: tuple[Draws, Info] | None = None
+    transported: Draws | None = None
 
-    def complaint(self, editor: Editor) -> str:
-        """Why a rung is not worth its price; empty where it is, or where nothing is known."""
-        gradients = getattr(editor, "gradients", None)
-        if gradients is None or not np.isfinite(self.refit):
-            return ""
-        predicted = (gradients(self.change) + gradients_of_check(self.change)) * self.gradient
-        return f"predicted to take {predicted:.2g} s, a refit {self.refit:.2g} s" if predicted > self.refit else ""
-
-    @cached_property
-    def refit(self) -> float:
-        """Of a refit; nan where it is not known."""
-        model = self.change.model
-        return model.refit_seconds(self.change.posterior) if self.refittable and isinstance(model, Timed) else np.nan
-
-    @cached_property
-    def gradient(self) -> float:
-        """Of one gradient of all rows, from a first block of draws."""
-        assert isinstance(self.change.model, Differentiable)  # rungs with a price need it
-        assert isinstance(self.change.posterior, Draws)
-        target, some = Target.after(self.change), self.change.posterior.theta[:_TIMED_DRAWS]
-        target.value_and_gradient(some[:1])  # whatever is to be made first
+    def take(self, name: str, editor: Editor, *, left: list[Editor]) -> None:
+        """Try a rung, or note why it is left out; ``left`` are the rungs after it."""
+        editor = self._informed(editor)
+        too_dear = self.prices.complaint(editor)
+        if too_dear:
+            self.refused[name] = too_dear
+            self._return_to_what_was_set_aside()
+            return
         started = time.perf_counter()
-        target.value_and_gradient(some)
-        return (time.perf_counter() - started) / len(some)
+        posterior, info = editor(self.change, self.rng)
+        seconds = time.perf_counter() - started
+        if isinstance(editor, Transport) and isinstance(posterior, Draws):
+            self.transported = posterior
+        if left and isinstance(posterior, Draws) and not info.exact:
+            if not good_weights(posterior, info):
+                why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: poor weights, not checked"
+                self._keep(posterior, _unchecked(name, info, seconds, why))
+                self._return_to_what_was_set_aside()
+                return
+            if isinstance(editor, Weights) and _are_few(posterior, info) and self._is_transport(left[0]):
+                why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, set aside"
+                self.aside = posterior, info
+                self._keep(posterior, _unchecked(name, info, seconds, why))
+                return
+        self._judge(name, posterior, info, seconds)
+        self._return_to_what_was_set_aside()
+        if isinstance(editor, Transport) and any(isinstance(later, Moves) for later in left):
+            self._move_the_few()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing better is worth the climb."""
+        if self.best is None or self.aside is not None:
+            return False
+        posterior, info = self.best
+        assert info.status is not None  # kept with one
+        same_again = isinstance(posterior, Gaussian) and info.status.level == "checked"  # a refit is the same Gaussian
+        return info.status.level == "ok" or same_again
+
+    def result(self) -> tuple[Posterior, Info]:
+        """The best rung's posterior, with the whole way in its record."""
+        assert self.best is not None  # `Auto` refuses an empty ladder
+        posterior, info = self.best
+        details = {**info.details, "stopped": _why(info, self.attempts), "refused": self.refused}
+        evals = sum(attempt.log_lik_evals for attempt in self.attempts)
+        return posterior, replace(info, attempts=tuple(self.attempts), log_lik_evals=evals, details=details)
+
+    def _informed(self, editor: Editor) -> Editor:
+        """An editor that repeats nothing that has been done."""
+        if isinstance(editor, Transport) and any(attempt.rung == "weights" for attempt in self.attempts):
+            return replace(editor, maps=tuple(name for name in editor.maps if name != "identity"))
+        if isinstance(editor, Moves | Resample) and self.transported is not None:
+            return replace(editor, start=self.transported)
+        return editor
+
+    def _is_transport(self, editor: Editor) -> bool:
+        """Whether the next rung is a transport that is worth its price."""
+        return isinstance(editor, Transport) and not self.prices.complaint(self._informed(editor))
+
+    def _judge(self, name: str, posterior: Posterior, info: Info, seconds: float) -> None:
+        started = time.perf_counter()
+        info = judged(self.change, posterior, info, self.rng)
+        seconds += time.perf_counter() - started
+        assert info.status is not None  # `judged` fills it in
+        attempt = Attempt(name, info.khat, info.ess, info.log_lik_evals, seconds, info.status)
+        self._keep(posterior, replace(info, seconds=seconds, attempts=(attempt,)))
+
+    def _keep(self, posterior: Posterior, info: Info) -> None:
+        self.attempts.append(info.attempts[-1])
+        if self.best is None or _rank(info) >= _rank(self.best[1]):
+            self.best = posterior, info
+
+    def _return_to_what_was_set_aside(self) -> None:
+        """Judge good weights after all where the transport did not do better."""
+        if self.aside is None:
+            return
+        (posterior, info), self.aside = self.aside, None
+        served = self.best[1] if self.best is not None else None
+        if served is None or served.status is None or served.status.level != "ok" or served.ess < info.ess:
+            self._judge("weights", posterior, info, 0.0)
+
+    def _move_the_few(self) -> None:
+        """One move of each draw where what is ok leaves few of them, and a refit takes much longer."""
+        assert self.best is not None  # a rung was kept before
+        posterior, info = self.best
+        assert info.status is not None  # kept with one
+        if info.status.level != "ok" or not isinstance(posterior, Draws) or not _are_few(posterior, info):
+            return
+        mover = Moves(moves=1, start=posterior)
+        if self.prices.seconds(mover) <= SHARE_FOR_MORE * self.prices.refit:
+            started = time.perf_counter()
+            moved, found = mover(self.change, self.rng)
+            self._judge("moves", moved, found, time.perf_counter() - started)
 
 
-def _tried(
-    name: str, editor: Editor, change: Change, rng: np.random.Generator, *, last: bool
-) -> tuple[Posterior, Info]:
-    started = time.perf_counter()
-    posterior, info = editor(change, rng)
-    if not last and isinstance(posterior, Draws) and not info.exact and not good_weights(posterior, info):
-        status = Status("unreliable", f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: poor weights, not checked")
-        info = replace(info, status=status)
-    else:
-        info = judged(change, posterior, info, rng)
-    seconds = time.perf_counter() - started
-    assert info.status is not None  # both branches set it
-    attempt = Attempt(name, info.khat, info.ess, info.log_lik_evals, seconds, info.status)
-    return posterior, replace(info, seconds=seconds, attempts=(attempt,))
+def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
+    """A rung that is passed over, for the record."""
+    status = Status("unreliable", why)
+    attempt = Attempt(name, info.khat, info.ess, info.log_lik_evals, seconds, status)
+    return replace(info, seconds=seconds, status=status, attempts=(attempt,))
 
 
 def _rank(info: Info) -> tuple[int, float]:
@@ -180,10 +225,8 @@ def _rank(info: Info) -> tuple[int, float]:
     return worth, float(np.nan_to_num(info.ess)) if info.status.level == "ok" else 0.0
 
 
-def _improvable(editor: Editor, posterior: Posterior, info: Info) -> bool:
-    """Whether plain weights are good but leave few effective draws: a transport may keep most of them."""
-    if not (isinstance(editor, Weights) and isinstance(posterior, Draws)):
-        return False
+def _are_few(posterior: Draws, info: Info) -> bool:
+    """Whether few draws are effective though the weights are good."""
     return info.ess < min(PLENTY, PLENTIFUL_SHARE * len(posterior))
 
 
