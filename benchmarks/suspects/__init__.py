@@ -1,10 +1,11 @@
 """B2: who finds mislabelled training records, and whose probabilities can be believed.
 
-Sixty per cent of the rows are for training (stratified, standardised on them); errors are planted in their labels alone:
-u10, u20 (uniform, 10 and 20 %), asym20 (20 % of one class taken for one other), rep50 (half the labels drawn anew),
-pairs20 (1↔7, 4↔9, 3↔5). The classifier of the peers is trained on what is given: logistic regression at its mode,
-a 64-32 net for moons and radial, a small convolutional net for MNIST. Its mistakes on the clean test rows are F; one half
-of F and of the other test rows may be used (F_q, C_v; V = both), the other half is kept for reporting (F_h, C_h).
+Sixty per cent of the rows are for training (stratified, standardised on them); errors are planted in their labels
+alone: u10, u20 (uniform, 10 and 20 %), asym20 (20 % of one class taken for one other), rep50 (half the labels drawn
+anew), pairs20 (1↔7, 4↔9, 3↔5). The classifier of the peers is trained on what is given: logistic regression at its
+mode, a 64-32 net for moons and radial, a small convolutional net for MNIST. Its mistakes on the clean test rows are F;
+one half of F and of the other test rows may be used (F_q, C_v; V = both), the other half is kept for reporting (F_h,
+C_h).
 Levels of information are never mixed: the training rows alone, [Fq], [V].
 
 Cells are kept under ``benchmarks/cache/suspects``, a method at a time, and a run goes on where the last one stopped.
@@ -73,7 +74,8 @@ def _line(name: str, trained: Base) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}", "code": code_version()}
     took = {"seconds": time.perf_counter() - started}
     score = found.pop("score")
-    kept.save(kept.path("scores", trained.cell.name, name, suffix=".npz"), score=score)
+    arrays = {"score": score, "prob": found.get("prob", score), "planted": planted}
+    kept.save(kept.path("scores", trained.cell.name, name, suffix=".npz"), **arrays)
     line = measures.detection(score, planted, NOISES[noise].rate) | measures.after_dropping(trained, score) | took
     if "prob" in found:
         line |= measures.calibration(found.pop("prob"), planted)

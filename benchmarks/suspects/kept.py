@@ -1,4 +1,4 @@
-"""What the benchmark of suspects keeps between runs, under ``benchmarks/cache/suspects``; nothing of it is committed."""
+"""What B2 keeps between runs, under ``benchmarks/cache/suspects``; nothing of it is committed."""
 
 from __future__ import annotations
 

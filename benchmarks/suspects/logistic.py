@@ -67,7 +67,7 @@ class LastLayer:
         return total.reshape(k * d, k * d) + np.diag(np.tile(prior, k))
 
     def self_influence(self, y: np.ndarray) -> np.ndarray:
-        """g' H⁻¹ g of each training row, shape (N,)."""
+        """Self-influence g' H⁻¹ g of each training row, shape (N,)."""
         g = self.gradients(self.features, self.probs, y)
         return np.einsum("np,pn->n", g, np.linalg.solve(self.precision, g.T))
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.results import markdown, save
 from benchmarks.suspects import kept
-from benchmarks.suspects.cells import DATA, LOGISTIC, NOISES
+from benchmarks.suspects.cells import DATA, LOGISTIC
 from benchmarks.suspects.intervals import mean_interval, over_cells
 from benchmarks.suspects.measures import calibration_error
 
@@ -112,7 +112,6 @@ def calibrations(frame: pd.DataFrame, method: str) -> pd.DataFrame:
             "planted": _planted(frame, data, noise),
             "r̂, 90 %": lines["rhat"].quantile(0.9),
             "not ok": f"{(lines['status'] != 'ok').sum()}/{len(lines)}",
-            "overlap said": f"{int(lines['overlap'].sum())}/{len(lines)}",
         }
     return pd.DataFrame.from_dict(found, orient="index").rename_axis(["data", "noise"])
 

@@ -25,6 +25,7 @@ class Net(nn.Module):
         self.body, self.head = body, nn.Linear(width, n_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of the classes."""
         return self.head(self.body(x))
 
 

@@ -1,0 +1,109 @@
+"""Bayesian models of the benchmark, each compiled once for all cells of a data set."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pymc as pm
+from sklearn.metrics import pairwise_distances
+
+import bayesrepair as br
+from bayesrepair.bridges.pymc.extraction import row_graph
+from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
+from bayesrepair.bridges.pymc.sampling import NutsSettings
+from bayesrepair.posterior import Gaussian
+from benchmarks.suspects.base import Base
+
+SAMPLING = NutsSettings(draws=500, tune=500, chains=4, cores=1)
+LARGE = 150  # parameters beyond which the Laplace approximation serves
+FREQUENCIES = 100
+AMPLITUDE = 3.0
+
+
+@cache
+def _bridge(n: int, d: int, n_classes: int, shrunk: bool) -> TrainablePyMCModel:
+    """A logistic or softmax regression on d features; the number of rows is that of the first cell."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((n, d)), np.arange(n) % n_classes
+    shape = (d,) if n_classes == 2 else (d, n_classes)
+    with pm.Model() as model:
+        features = pm.Data("x", x, dims=("row", "feature"))
+        scale: Any = pm.HalfNormal("amplitude", AMPLITUDE) if shrunk else 1.0
+        bias = pm.Normal("bias", 0, 2.5, shape=shape[1:])
+        slope = pm.Normal("slope", 0, 1, shape=shape)
+        logit = bias + scale * (features @ slope)
+        if n_classes == 2:
+            pm.Bernoulli("y", logit_p=logit, observed=y, dims="row")
+        else:
+            pm.Categorical("y", logit_p=logit, observed=y, dims="row")
+    return TrainablePyMCModel(model, row_graph(model), settings=SAMPLING)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A plain fit on the given labels, and the test rows as the model reads them."""
+
+    fit: br.Fit
+    test: br.Rows
+
+
+@dataclass(eq=False)
+class _Last:
+    """The plain fit of the cell that is being worked on: its methods share it."""
+
+    name: tuple[str, ...] = ()
+    problem: Problem | None = None
+    warm: set[int] = field(default_factory=set)
+
+
+_LAST = _Last()
+
+
+def problem(base: Base, *, basis: str = "features", laplace: bool = False) -> Problem:
+    """Plain fit of a cell.
+
+    Parameters
+    ----------
+    base : Base
+    basis : {"features", "fourier"}
+        The table (of a net, its penultimate layer), or random Fourier features of the table.
+    laplace : bool
+        Laplace approximation instead of draws; taken anyway where there are many parameters.
+    """
+    cell = base.cell
+    fourier = basis == "fourier"
+    x, x_test = (base.features, base.test_features) if not fourier else _fourier(cell.x, cell.x_test, cell.seed)
+    if cell.net and not fourier:
+        middle, spread = x.mean(axis=0), x.std(axis=0)
+        scale = np.where(spread > 1e-9, spread, 1.0)
+        x, x_test = (x - middle) / scale, (x_test - middle) / scale
+    model = _bridge(len(cell.y), x.shape[1], cell.n_classes, fourier)
+    cheap = laplace or model.n_params > LARGE
+    name = (cell.name, basis, str(cheap))
+    if _LAST.name != name or _LAST.problem is None:
+        rows = model.rows({"x": x, "y": cell.y})
+        rng = np.random.default_rng([cell.seed, 4])
+        start = Gaussian(np.zeros(model.n_params), np.eye(model.n_params)) if cheap else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            posterior = model.train(rows, start=start, rng=rng)
+        _LAST.name, _LAST.problem = (
+            name,
+            Problem(br.Fit(model, rows, posterior), model.rows({"x": x_test, "y": cell.y_test})),
+        )
+    return _LAST.problem
+
+
+def _fourier(x: np.ndarray, x_test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random Fourier features of a Gaussian kernel (Rahimi and Recht 2007), half the median distance wide."""
+    rng = np.random.default_rng([seed, 100])
+    distance = pairwise_distances(x[: min(len(x), 500)])
+    width = 0.5 * np.median(distance[np.triu_indices_from(distance, 1)])
+    frequency = rng.standard_normal((x.shape[1], FREQUENCIES)) / width
+    phase = rng.uniform(0, 2 * np.pi, FREQUENCIES)
+    made = [np.sqrt(2 / FREQUENCIES) * np.cos(part @ frequency + phase) for part in (x, x_test)]
+    return made[0], made[1]
