@@ -16,6 +16,7 @@ NETS = {
     "mlp": {"epochs": 100, "folds": 5, "width": 64, "mirror": False},
     "cnn": {"epochs": 10, "folds": 3, "width": 16, "mirror": False},
 }
+CIFAR = {"epochs": 12, "folds": 3, "width": 24, "mirror": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def _logistic(cell: Cell) -> dict[str, np.ndarray]:
 
 
 def _net(cell: Cell, *, folds: int | None = None, keep: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    settings = NETS[cell.net]
+    settings = CIFAR if cell.data == "cifar10n" else NETS[cell.net]
     return ask(
         "nets",
         x=_shaped(cell.x),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -38,7 +40,11 @@ NOISES = {
     "asym20": Noise("class", 0.2),
     "rep50": Noise("redrawn", 0.5),
     "pairs20": Noise("class", 0.2),
+    "aggre": Noise("human", 0.091),
+    "random1": Noise("human", 0.178),
+    "worse": Noise("human", 0.410),
 }
+HUMAN = tuple(name for name, noise in NOISES.items() if noise.kind == "human")
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class Cell:
     @property
     def net(self) -> str:
         """Which net is trained; empty for a logistic regression."""
-        return "cnn" if self.data.startswith("cifar") else DATA[self.data].net
+        return DATA[self.data].net
 
 
 def _coded(frame: pd.DataFrame, target: str, positive: str) -> Table:
@@ -169,6 +175,28 @@ def _mnist(seed: int) -> Table:
     return images[some].astype(np.float32) / 255, labels[some]
 
 
+def _archive(name: str) -> dict[str, np.ndarray]:
+    with np.load(Path(os.environ["BAYESREPAIR_DATA"]) / name) as kept:
+        return {key: kept[key] for key in kept.files}
+
+
+def _cifar(seed: int) -> Table:
+    """The first 10 000 training images of CIFAR-10, then the first 1000 test images."""
+    parts = [_archive(f"cifar10/cifar10_{part}.npz") for part in ("train10k", "test1000")]
+    images = np.concatenate([part["images"] for part in parts]).transpose(0, 3, 1, 2)
+    labels = np.concatenate([part["labels"] for part in parts]).astype(int)
+    return images.astype(np.float32) / 127.5 - 1, labels
+
+
+def _human(data: str, noise: str, seed: int) -> Cell:
+    """CIFAR-10N (Wei et al. 2022, arXiv:2110.12088): labels as raters gave them; nothing is planted or split."""
+    x, labels = DATA[data].load(seed)
+    given = _archive("label_errors/cifar10n_train_labels.npz")
+    given = given[{"aggre": "aggre_label", "random1": "random_label1", "worse": "worse_label"}[noise]]
+    n = len(labels) - 1000
+    return Cell(data, noise, seed, x[:n], given[:n].astype(int), labels[:n], x[n:], labels[n:])
+
+
 DATA: dict[str, Data] = {
     "breast": Data(lambda seed: bundled.load_breast_cancer(return_X_y=True)),
     "wine": Data(lambda seed: bundled.load_wine(return_X_y=True)),
@@ -179,12 +207,15 @@ DATA: dict[str, Data] = {
     "moons": Data(_plane(two_moons, 1000), net="mlp", seeds=FEW),
     "radial": Data(_plane(radial, 600), net="mlp", seeds=FEW),
     "mnist3k": Data(_mnist, net="cnn", noises=("u10", "pairs20"), scaled=False, seeds=FEW),
+    "cifar10n": Data(_cifar, net="cnn", noises=HUMAN, overlapping=True, scaled=False, seeds=1),
 }
 LOGISTIC = ("breast", "wine", "digits", "synthetic", "pima")  # the cells that the rule of the verdict speaks of
 
 
 def cell(data: str, noise: str, seed: int) -> Cell:
     """Split, standardise, plant errors."""
+    if noise in HUMAN:
+        return _human(data, noise, seed)
     what = DATA[data]
     x, clean = what.load(seed)
     x, x_test, clean, y_test = train_test_split(x, clean, train_size=TRAIN, stratify=clean, random_state=seed)

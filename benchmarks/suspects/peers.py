@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from cleanlab.rank import get_label_quality_scores
 
 from benchmarks.suspects.base import Base
 from benchmarks.suspects.logistic import probabilities
@@ -52,6 +51,8 @@ def _margin(base: Base) -> np.ndarray:
 
 def _cleanlab(method: str, *, adjust: bool = False) -> Score:
     def score(base: Base) -> np.ndarray:
+        from cleanlab.rank import get_label_quality_scores
+
         # quality: low is bad; held off 0 and 1, where cleanlab's entropies go wrong
         probs = np.clip(base.oof, 1e-12, None)
         probs /= probs.sum(axis=1, keepdims=True)

@@ -54,7 +54,8 @@ def level_of(method: str) -> str:
 def by_cell(gain: pd.DataFrame) -> pd.DataFrame:
     """Mean gain of each cell with its interval."""
     found = {cell: (*mean_interval(some["gain"]), len(some)) for cell, some in gain.groupby(["data", "noise"])}
-    return pd.DataFrame.from_dict(found, orient="index", columns=["gain", "low", "high", "seeds"])
+    index = pd.MultiIndex.from_tuples(found, names=["data", "noise"])
+    return pd.DataFrame(found.values(), index=index, columns=["gain", "low", "high", "seeds"])
 
 
 def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
@@ -113,7 +114,9 @@ def calibrations(frame: pd.DataFrame, method: str) -> pd.DataFrame:
             "r̂, 90 %": lines["rhat"].quantile(0.9),
             "not ok": f"{(lines['status'] != 'ok').sum()}/{len(lines)}",
         }
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis(["data", "noise"])
+    if not found:
+        return pd.DataFrame()
+    return pd.DataFrame(found.values(), index=pd.MultiIndex.from_tuples(found, names=["data", "noise"]))
 
 
 def _planted(frame: pd.DataFrame, data: str, noise: str) -> float:
@@ -217,7 +220,6 @@ def _written(
     parts = [about, "\n".join(f"- **{line}**" for line in verdict)]
     rival = best_peer(frame, at_d)
     if not (gain := by_cell(gains(frame, OURS, rival, list(DATA)))).empty:
-        gain.index = pd.MultiIndex.from_tuples(gain.index, names=["data", "noise"])
         parts += [f"## Gain in average precision: ours − {rival} (95 % intervals)", markdown(gain)]
     for name, table in tables.items():
         if not table.empty:
