@@ -47,9 +47,9 @@ def over_cells(gain: pd.DataFrame, level: float = 0.95) -> tuple[float, float, f
     for _, some in gain.groupby("data"):
         share = some["noise"].nunique() / cells
         by_seed = some.groupby("seed")["gain"].mean()
-        total += share * some.groupby("noise")["gain"].mean().mean()
+        total += share * float(some.groupby("noise")["gain"].mean().mean())
         parts.append((share**2 * by_seed.var(ddof=1) / len(by_seed), len(by_seed) - 1))
     variance = sum(part for part, _ in parts)
     freedom = variance**2 / sum(part**2 / df for part, df in parts) if variance else 1.0
     half = float(t.ppf(0.5 + level / 2, freedom) * np.sqrt(variance))
-    return float(total), total - half, total + half
+    return total, total - half, total + half
