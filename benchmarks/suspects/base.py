@@ -16,7 +16,7 @@ NETS = {
     "mlp": {"epochs": 100, "folds": 5, "width": 64, "mirror": False},
     "cnn": {"epochs": 10, "folds": 3, "width": 16, "mirror": False},
 }
-CIFAR = {"epochs": 12, "folds": 3, "width": 24, "mirror": True}
+CIFAR = {"epochs": 10, "folds": 3, "width": 16, "mirror": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +64,7 @@ class Base:
     def without(self, dropped: np.ndarray) -> np.ndarray:
         """Class probabilities of the test rows after training without some rows."""
         keep = np.setdiff1d(np.arange(len(self.cell.y)), dropped)
-        if self.cell.net == "mlp":
-            mask = np.isin(np.arange(len(self.cell.y)), keep)
-            return _net(self.cell, folds=0, keep=mask[None])["subset_probs"][0]
-        y = self.cell.y[keep]  # of a convolutional net only the last layer is trained again
+        y = self.cell.y[keep]  # of a net only the last layer is trained again
         return probabilities(self.features[keep], y, self.test_features, self.cell.n_classes)
 
 
@@ -88,7 +85,7 @@ def _logistic(cell: Cell) -> dict[str, np.ndarray]:
     return {"probs": both[:n], "oof": oof, "test_probs": both[n:], "features": cell.x, "test_features": cell.x_test}
 
 
-def _net(cell: Cell, *, folds: int | None = None, keep: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def _net(cell: Cell) -> dict[str, np.ndarray]:
     settings = CIFAR if cell.data == "cifar10n" else NETS[cell.net]
     return ask(
         "nets",
@@ -98,8 +95,7 @@ def _net(cell: Cell, *, folds: int | None = None, keep: np.ndarray | None = None
         n_classes=cell.n_classes,
         kind=cell.net,
         seed=cell.seed,
-        **{**settings, "folds": settings["folds"] if folds is None else folds},
-        keep=np.empty((0, len(cell.y)), dtype=bool) if keep is None else keep,
+        **settings,
     )
 
 

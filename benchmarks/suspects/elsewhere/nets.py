@@ -1,9 +1,8 @@
 """Small nets trained with torch on noisy labels; runs in the peers' environment.
 
 Reads lines ``IN.npz OUT.npz`` from standard input and answers each with ``done``. In: ``x``, ``y``, ``x_test``,
-``kind`` (``mlp``: 64-32; ``cnn``: 3×3 convolutions, two pools, global average), ``seed``, ``epochs``, ``folds`` (0: no
-out-of-fold probabilities), ``keep`` (boolean, (M, N): also train on these subsets). Out: ``probs``, ``oof``,
-``test_probs``, penultimate ``features`` and ``test_features``, ``subset_probs`` (M, n_test, K).
+``kind`` (``mlp``: 64-32; ``cnn``: 3×3 convolutions, two pools, global average), ``width``, ``seed``, ``epochs``,
+``folds``, ``mirror``. Out: ``probs``, out-of-fold ``oof``, ``test_probs``, penultimate ``features``, ``test_features``.
 """
 
 from __future__ import annotations
@@ -93,14 +92,12 @@ def run(task: dict) -> dict[str, np.ndarray]:
     out = dict(zip(("probs", "features"), outputs(net, task["x"]), strict=True))
     out |= dict(zip(("test_probs", "test_features"), outputs(net, task["x_test"]), strict=True))
     folds = int(task["folds"])
-    if folds:
-        fold = np.random.default_rng(seed).permutation(np.arange(n) % folds)
-        out["oof"] = np.empty_like(out["probs"])
-        for k in range(folds):
-            part = trained(task, np.flatnonzero(fold != k), seed + 1 + k)
-            out["oof"][fold == k] = outputs(part, task["x"][fold == k])[0]
-    subsets = [outputs(trained(task, np.flatnonzero(keep), seed), task["x_test"])[0] for keep in task["keep"]]
-    return out | {"subset_probs": np.array(subsets)}
+    fold = np.random.default_rng(seed).permutation(np.arange(n) % folds)
+    out["oof"] = np.empty_like(out["probs"])
+    for k in range(folds):
+        part = trained(task, np.flatnonzero(fold != k), seed + 1 + k)
+        out["oof"][fold == k] = outputs(part, task["x"][fold == k])[0]
+    return out
 
 
 def main() -> None:
