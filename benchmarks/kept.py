@@ -53,7 +53,8 @@ def path(kind: str, *names: object, suffix: str) -> Path:
 
 def save_draws(file: Path, draws: Draws) -> None:
     """Keep plain draws of a sampler."""
-    assert draws.sampling is not None and draws.log_density is not None  # they come from NUTS
+    assert draws.sampling is not None  # they come from NUTS
+    assert draws.log_density is not None
     sampling = json.dumps(asdict(draws.sampling))
     _whole(
         file,

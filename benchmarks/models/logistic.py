@@ -57,4 +57,6 @@ def _problem(
         pm.Bernoulli("y", logit_p=bias + features @ slope, observed=y.to_numpy(), dims="row")
     fit = fitted(model, seed, posterior)
     holdout = fit.model.rows({"x": x_test, "y": y_test})
-    return Problem(fit, holdout, y.index[flipped.to_numpy()].to_numpy(), clean.to_numpy(), short=short)
+    return Problem(
+        fit, holdout, y.index[flipped.to_numpy()].to_numpy(), clean.to_numpy(), short=short, log_concave=True
+    )

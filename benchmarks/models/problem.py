@@ -34,6 +34,8 @@ class Problem:
         The group of every training row.
     short : bool
         Whether a refit takes so long that only a part of the edits is run.
+    log_concave : bool
+        Whether the posterior has one mode for certain: then the later refits of a pool may start from the first.
     """
 
     fit: br.Fit
@@ -42,6 +44,7 @@ class Problem:
     truth: np.ndarray | None = None
     groups: np.ndarray | None = None
     short: bool = False
+    log_concave: bool = False
 
     @cached_property
     def evaluated(self) -> br.Rows:
