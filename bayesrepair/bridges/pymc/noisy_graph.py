@@ -79,15 +79,19 @@ def _label_log_lik(graph: RowGraph, noise: LabelNoise, transition: Transition, c
     if noise.groups:
         rate = rate[pt.minimum(source, noise.groups)]
     if classes == 2 and len(graph.observed) == 1:
-        # P(y) = r_other + (1 − r_y − r_other) π_y, and π_y is the likelihood as it stands: one class is enough
-        is_one = pt.eq(given, 1)
-        own, other = pt.switch(is_one, rate[:, 1], rate[:, 0]), pt.switch(is_one, rate[:, 0], rate[:, 1])
-        noisy = pt.log(other + (1 - own - other) * pt.exp(graph.log_lik))
+        noisy = _of_two(graph, rate, pt.eq(given, 1))
     else:
         noisy = _summed(graph, transition, rate, given, classes)
     if not noise.trusted:
         return noisy
     return pt.switch(pt.eq(source, noise.groups + 1), graph.log_lik, noisy)
+
+
+def _of_two(graph: RowGraph, rate: Any, is_one: Any) -> Variable:
+    """Two classes: ``P(1) = r_0 + (1 − r_0 − r_1) π_1``, bounded away from 0 and 1; one class is enough."""
+    one = pt.exp(_of_each_class(graph, 2)[1])
+    kept = 1 - rate[:, 0] - rate[:, 1]
+    return pt.log(pt.switch(is_one, rate[:, 0], 1 - rate[:, 0]) + pt.switch(is_one, kept, -kept) * one)
 
 
 def _summed(graph: RowGraph, transition: Transition, rate: Any, given: Any, classes: int) -> Variable:
