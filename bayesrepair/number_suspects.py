@@ -1,0 +1,159 @@
+"""Suspects among measurements and counts: the training rows whose number is probably wrong."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.fit import Fit
+from bayesrepair.noise import Mechanism
+from bayesrepair.number_suspicion import NumberSuspicion, number_suspicion
+from bayesrepair.posterior import Draws
+from bayesrepair.predictive import given_outcome
+from bayesrepair.ranking import ranked
+from bayesrepair.rows import Rows
+from bayesrepair.status import MethodError, Status
+from bayesrepair.suspects import Suspects
+from bayesrepair.suspicion import ENOUGH, GOOD_RHAT, Evidence, Method, evidence, noisy_fit, surprise
+
+NUMBER_COLUMNS = ("given", "prob_wrong", "mcse", "predicted", "low", "high", "surprise", "reason")
+TOO_MANY = 0.2  # share of wrong records beyond which the model, not the records, is the likelier culprit
+NO_CUT = 0.5  # doubt beyond which wrong records cannot be told from natural extremes
+
+
+class NumberSuspects(Suspects):
+    """Training rows by the probability that their number is wrong; **high is suspicious**.
+
+    As `Suspects`, but that a row has no suggested class: ``predicted`` is the posterior mean of the outcome that a right
+    record would have, ``low`` and ``high`` its central 90 % predictive interval.
+    """
+
+    _what: ClassVar[str] = "number"
+
+    def frame(self) -> pd.DataFrame:
+        """Columns ``given, prob_wrong, mcse, predicted, low, high, surprise, reason``, then the table's own."""
+        return super().frame()
+
+    @property
+    def noise_matrix(self) -> pd.DataFrame:
+        """Only classes have one."""
+        raise MethodError("classes", "numbers", "Use .error, or .groups for the error rate of each group.")
+
+    @property
+    def error(self) -> pd.DataFrame:
+        """What the noise-aware model learned of errors: ``mean, low, high`` (90 % interval) of each quantity.
+
+        ``error_rate``: share of wrong records, a line for each group and one for an unknown group, where there are
+        any. ``error_distance``: median distance of wrong measurements, in scales of the outcome. ``tail_share``: right
+        records with deviations twice as large. ``overdispersion``: variance beyond Poisson in units of the squared
+        mean.
+        """
+        theta = self.fit.draws.theta
+        constrained = self.fit.model.constrain(theta)
+        lines = {}
+        for name in ("error_rate", "error_distance", "tail_share", "overdispersion"):
+            values = constrained.get(f"{name} (noise)", constrained.get(name))
+            if values is None:
+                continue
+            values = values.reshape(len(theta), -1)
+            labels = [name] if values.shape[1] == 1 else [f"{name}[{g}]" for g in (*self.evidence.groups, "unknown")]
+            lines |= {label: _summary(values[:, g]) for g, label in enumerate(labels)}
+        return pd.DataFrame.from_dict(lines, orient="index", columns=["mean", "low", "high"])
+
+    @property
+    def groups(self) -> pd.DataFrame:
+        """Error rate of each group, the highest first: ``rows, rate, low, high, prob_highest``; 90 % intervals."""
+        known = self.evidence
+        if not known.groups:
+            return super().groups  # says what to type
+        constrained = self.fit.model.constrain(self.fit.draws.theta)
+        rate = constrained.get("error_rate (noise)", constrained.get("error_rate"))
+        assert rate is not None  # the noise reports it
+        rate = rate[:, : len(known.groups)]
+        low, high = np.quantile(rate, [0.05, 0.95], axis=0)
+        highest = (rate == rate.max(axis=1, keepdims=True)).mean(axis=0)
+        rows = np.bincount(known.group[: known.training], minlength=len(known.groups) + 1)[: len(known.groups)]
+        columns = {"rows": rows, "rate": rate.mean(axis=0), "low": low, "high": high, "prob_highest": highest}
+        frame = pd.DataFrame(columns, index=pd.Index(known.groups, name=known.column))
+        return frame.sort_values("rate", ascending=False, kind="stable")
+
+    def _suggested(self, rows: pd.Index) -> dict[Any, Any]:
+        predicted = self.scores.loc[rows, "predicted"]
+        if self.plain.model.outcome.kind == "count":
+            predicted = predicted.round()
+        return dict(zip(rows, predicted, strict=True))
+
+
+def number_suspects(
+    fit: Fit,
+    *,
+    trusted: Any,
+    noise: Mechanism,
+    groups: Any,
+    method: Method,
+    progressbar: bool,
+    random_seed: int | np.random.Generator | None,
+) -> NumberSuspects:
+    """`bayesrepair.find_suspects` for measurements and counts; see there for the parameters."""
+    rng = np.random.default_rng(random_seed)
+    known = evidence(fit, trusted, groups)
+    noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng)
+    train = noisy.rows.at(slice(0, known.training))
+    found = number_suspicion(noisy, train, rng, progressbar=progressbar)
+    frame = _frame(noisy, train, known, found, surprise(fit, train, progressbar=progressbar))
+    status = _status(noisy, found)
+    return NumberSuspects(fit, noisy, ranked(frame, "prob_wrong", fit.table), known, found, status, seconds)
+
+
+def _frame(fit: Fit, rows: Rows, known: Evidence, found: NumberSuspicion, surprising: np.ndarray) -> pd.DataFrame:
+    given = given_outcome(fit, rows)
+    columns = {
+        "given": given,
+        "prob_wrong": found.prob_wrong,
+        "mcse": found.mcse,
+        "predicted": found.predicted,
+        "low": found.low,
+        "high": found.high,
+        "surprise": surprising,
+        "reason": [_reason(found, i, value, bool(known.trusted[i])) for i, value in enumerate(given)],
+    }
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def _reason(found: NumberSuspicion, i: int, given: float, trusted: bool) -> str:
+    """A few words for a row."""
+    side = "above" if given > found.high[i] else "below" if given < found.low[i] else ""
+    if trusted:
+        return "known to be right"
+    if found.prob_wrong[i] >= 0.5:
+        return f"far {side} what is expected" if side else "not what is expected"
+    if found.prob_wrong[i] >= 0.1:
+        return f"may be an error: {side} what is expected" if side else "may be an error"
+    return f"{side} what is expected, but such values occur here" if side else "fits"
+
+
+def _status(fit: Fit, found: NumberSuspicion) -> Status:
+    """How far the probabilities can be trusted: the sampling, then what the model says of itself."""
+    posterior = fit.posterior
+    sampling = posterior.sampling if isinstance(posterior, Draws) else None
+    if sampling is not None and (sampling.rhat_max > GOOD_RHAT or sampling.ess_min < ENOUGH):
+        seen = f"the chains of the noise-aware fit disagree: r-hat {sampling.rhat_max:.3f}, ESS {sampling.ess_min:.0f}"
+        return Status("unreliable", seen, "Give the fit more draws (draws=, tune=), or a simpler model.")
+    share = float(found.count.mean()) / len(found.prob_wrong)
+    if share > TOO_MANY:
+        seen = f"{share:.0%} of all records would have to be wrong"
+        wider = "A wider distribution fits them better: NegativeBinomial or a group effect for counts, StudentT else."
+        return Status("unreliable", seen, wider)
+    if not (found.prob_wrong > 0.5).any():
+        return Status("ok", "no record stands out as wrong")
+    if found.doubt > NO_CUT:
+        seen = "errors and natural extremes overlap: most of the errors that are expected cannot be named"
+        return Status("checked", seen, "Check the first rows by hand; do not read prob_wrong as proof.")
+    return Status("ok", "wrong records stand apart from the others")
+
+
+def _summary(values: np.ndarray) -> tuple[float, float, float]:
+    low, high = np.quantile(values, [0.05, 0.95])
+    return float(values.mean()), float(low), float(high)
