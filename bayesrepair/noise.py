@@ -2,9 +2,8 @@
 
 A noise-aware model is the user's own model with one more step: the outcome that stands in the table is the true one, or
 it went wrong. The true one is summed out, so that nothing discrete is sampled, and what `Model.predict` gives remains
-the prediction of the *true* outcome. One specification for each kind of outcome: `LabelNoise` for classes. A
-specification for numbers belongs beside it, into `noise_for`, and into the table of
-`bayesrepair.bridges.pymc.noisy_graph`.
+the prediction of the *true* outcome. One specification for each kind of outcome: `LabelNoise` for classes,
+`bayesrepair.number_noise.NumberNoise` for measurements and counts; `noise_for` chooses.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from bayesrepair.model import Outcome, Trainable
+from bayesrepair.number_noise import NumberNoise
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError
@@ -33,34 +33,39 @@ class LabelNoise:
 
     A record of true class c, from group g, is given another class with probability
 
-        r_cg = ½ sigmoid(μ + τ_class z_c + τ_group u_g),
+        r_cg = ½ sigmoid(μ + s_class t_c + τ_group u_g),
 
-    μ ~ N(``level``, ``level_sd``²), z, u ~ N(0, 1), τ_class, τ_group ~ HalfNormal, and then class d ≠ c with
+    μ ~ N(``level``, ``level_sd``²), t_c ~ Student's t, u_g ~ N(0, 1), τ_group ~ HalfNormal(``group_spread``), and then
+    class d ≠ c with probability
 
-        q_cd = softmax_d(τ_target v_cd),  v ~ N(0, 1), τ_target ~ HalfNormal.
+        q_cd = softmax_d(s_target t_cd),  t_cd ~ Student's t.
 
-    As the τ go to zero the noise is uniform; as they grow each class, or group, has a rate of its own, and all errors
-    of a class can go to one other. The rate never exceeds one half, so that the given class is the most probable
-    consequence of each true one: classes cannot trade places.
+    Student's t, with few degrees of freedom, has most of its mass where all classes err alike, and tails for the one
+    class that does not, or whose errors all go to one other. The rate never exceeds one half, so that the given class
+    is the most probable consequence of each true one: classes cannot trade places.
 
     Parameters
     ----------
     mechanism : {"auto", "uniform", "class"}
-        ``"auto"``: as above. ``"uniform"``: τ_class = τ_target = 0. ``"class"``: the rates of the classes do not learn
-        from one another (τ_class fixed at ``level_sd``, μ at ``level``).
+        ``"auto"``: as above. ``"uniform"``: all t are zero. ``"class"``: the rates of the classes do not learn from one
+        another, each logit has the prior of μ.
     groups : int
         Number G of groups that may differ; none by default.
     trusted : bool
         Whether some rows are known to be right.
     level, level_sd : float
-        On the logit scale of twice the rate: −2.2 is a rate of 5 %.
-    class_spread, group_spread, target_spread : float
-        Scales of the half-normal priors of the τ.
+        Of the logit of twice the rate: −2.2 is a rate of 5 %.
+    class_spread, target_spread : float
+        s_class and s_target.
+    group_spread : float
+        Scale of the prior of τ_group.
+    freedom : float
+        Degrees of freedom of Student's t.
 
     Examples
     --------
     >>> noise = LabelNoise()
-    >>> round(0.5 / (1 + np.exp(-noise.level)), 3)  # the rate at the prior's median
+    >>> round(float(0.5 / (1 + np.exp(-noise.level))), 3)  # the rate at the prior's median
     0.05
     """
 
@@ -72,6 +77,7 @@ class LabelNoise:
     class_spread: float = 0.5
     group_spread: float = 0.5
     target_spread: float = 1.0
+    freedom: float = 3.0
 
     def __post_init__(self) -> None:
         if self.mechanism not in get_args(Mechanism):
@@ -79,8 +85,8 @@ class LabelNoise:
             raise MethodError(f"noise one of {known}", repr(self.mechanism), "Pass noise='auto'.")
 
 
-Noise = LabelNoise
-"""Every specification; more kinds of outcome make it a union."""
+Noise = LabelNoise | NumberNoise
+"""Every specification."""
 
 
 def noise_for(outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: bool) -> Noise:
@@ -89,10 +95,13 @@ def noise_for(outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: b
     Raises
     ------
     MethodError
-        If the mechanism is unknown, or there is no noise model for such outcomes.
+        If the mechanism is unknown, or none for such outcomes.
     """
     if outcome.kind != "class":
-        raise MethodError("an outcome of classes", f"the {outcome.kind} outcome {outcome.name!r}")
+        if mechanism == "class":
+            got = f"'class' for the {outcome.kind} outcome {outcome.name!r}"
+            raise MethodError("noise='auto'", got, "Only classes have rates of their own.")
+        return NumberNoise(groups=groups, trusted=trusted)
     return LabelNoise(mechanism, groups=groups, trusted=trusted)
 
 
@@ -146,6 +155,20 @@ class Noisy(Trainable, Protocol):
 
     def started(self, draws: Draws, rng: np.random.Generator) -> Draws:
         """Points to start from: draws of the model without noise, and low noise."""
+        ...
+
+    def sampled(
+        self,
+        rows: Rows,
+        *,
+        start: Draws,
+        rng: np.random.Generator,
+        draws: int | None,
+        rhat: float,
+        ess: float,
+        seconds: float,
+    ) -> Draws:
+        """Draws; more of them until r̂ and effective sample size are good, while sampling stays within the time."""
         ...
 
 

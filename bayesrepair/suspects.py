@@ -6,7 +6,7 @@ import html
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,8 @@ import pandas as pd
 from bayesrepair.edit import Edited, Editor
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Flips, Mechanism, Noisy
+from bayesrepair.noise_evidence import NoiseEvidence, noise_status
+from bayesrepair.number_suspicion import NumberSuspicion
 from bayesrepair.numerics.label_posterior import transition
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import class_names, given_outcome
@@ -26,6 +28,8 @@ from bayesrepair.suspicion import (
     Method,
     Suspicion,
     evidence,
+    mean_rate,
+    noise_evidence,
     noisy_fit,
     surprise,
     suspicion,
@@ -66,15 +70,19 @@ class Suspects:
         How far the probabilities can be trusted.
     seconds : float
         That the sampling of the noise-aware fit took, compilation apart.
+    noise_evidence : NoiseEvidence, optional
+        Whether the data speak for wrong labels at all.
     """
 
     plain: Fit
     fit: Fit
     scores: pd.DataFrame
     evidence: Evidence
-    suspicion: Suspicion
+    suspicion: Suspicion | NumberSuspicion
     status: Status
     seconds: float
+    noise_evidence: NoiseEvidence | None = None
+    _what: ClassVar[str] = "label"
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -90,31 +98,41 @@ class Suspects:
     @property
     def rhat(self) -> float:
         """Worst r̂ over all parameters of the noise-aware fit; nan for a Laplace approximation."""
-        return self._sampled("rhat_max")
+        return _convergence(self.fit)["rhat"]
 
     @property
     def ess(self) -> float:
         """Smallest bulk effective sample size; nan for a Laplace approximation."""
-        return self._sampled("ess_min")
+        return _convergence(self.fit)["ess"]
 
-    def _sampled(self, name: str) -> float:
-        posterior = self.fit.posterior
-        sampling = posterior.sampling if isinstance(posterior, Draws) else None
-        return np.nan if sampling is None else getattr(sampling, name)
+    @property
+    def prob_noise(self) -> float:
+        """Weight of the noise-aware model against one in which every label is right; one where none was compared."""
+        return 1.0 if self.noise_evidence is None else self.noise_evidence.weight
 
     @property
     def expected_count(self) -> Expected:
-        """Number of wrong labels among the training rows, with its 90 % interval."""
-        return _expected(self.suspicion.count)
+        """Number of wrong labels among the training rows, with its 90 % predictive interval.
+
+        With probability 1 − `prob_noise` there are none: unlike ``prob_wrong`` it allows for the model in which every
+        label is right.
+        """
+        return _expected(self._perhaps(self.suspicion.count))
 
     def expected_precision(self, k: int) -> Expected:
         """Share of wrong labels among the ``k`` most suspicious rows that somebody who checks them will see.
 
-        The interval is predictive: it covers what is not known about the parameters, and chance.
+        The interval is predictive: it covers what is not known about the parameters, and chance. With probability
+        1 − `prob_noise` no label is wrong, as in `expected_count`.
         """
         chosen = self.scores.index[: _checked_k(k, len(self), least=1)]
         rows = self.fit.rows.take(chosen)
-        return _expected(wrong_draws(self.fit, rows, np.random.default_rng(0)), of=k)
+        return _expected(self._perhaps(wrong_draws(self.fit, rows, np.random.default_rng(0))), of=k)
+
+    def _perhaps(self, count: np.ndarray) -> np.ndarray:
+        """Draws of a count, none in as large a share of them as speaks for the plain model."""
+        weight = self.prob_noise
+        return count if weight == 1 else count * (np.random.default_rng(1).random(len(count)) < weight)
 
     @property
     def noise_matrix(self) -> pd.DataFrame:
@@ -123,7 +141,7 @@ class Suspects:
         With groups it is the average over the rows that are not trusted.
         """
         names = class_names(self.fit)
-        matrix = transition(self._mean_rate(), self._flips().target)
+        matrix = transition(mean_rate(self._flips(), self.evidence), self._flips().target)
         low, high = np.quantile(matrix, [0.05, 0.95], axis=0)
         index = pd.MultiIndex.from_product([names, names], names=["true", "given"])
         parts = {"mean": matrix.mean(axis=0), "low": low, "high": high}
@@ -150,13 +168,6 @@ class Suspects:
     def _flips(self) -> Flips:
         assert isinstance(self.fit.model, Noisy)
         return self.fit.model.flips(self.fit.draws.theta)
-
-    def _mean_rate(self) -> np.ndarray:
-        """Rate of each true class, averaged over the groups of the rows, (S, K)."""
-        known = self.evidence
-        rate = self._flips().rate
-        count = np.bincount(known.group[~known.trusted], minlength=rate.shape[1])
-        return np.einsum("sgk,g->sk", rate, count / max(count.sum(), 1)) if known.groups else rate[:, 0]
 
     def _class_share(self) -> np.ndarray:
         given = np.asarray(self.fit.rows.values[self.fit.model.outcome.name]).astype(int)
@@ -190,14 +201,18 @@ class Suspects:
         """
         chosen = self._chosen(k, threshold)
         warnings.warn(
-            f"{len(chosen)} rows get the class that the model itself thinks most probable: that is self-training, "
+            f"{len(chosen)} rows get the {self._what} that the model itself expects: that is self-training, "
             "which makes the model surer of what it believed. Let somebody check these rows, or predict with "
-            "suspects.fit, which weighs both classes.",
+            "suspects.fit, which knows that they may be wrong.",
             RepairWarning,
             stacklevel=2,
         )
-        suggested = dict(zip(chosen, self.scores.loc[chosen, "suggested"], strict=True))
+        suggested = self._suggested(chosen)
         return repair(self.plain, chosen, relabel=suggested, method=method, random_seed=random_seed)
+
+    def _suggested(self, rows: pd.Index) -> dict[Any, Any]:
+        """The outcome that each row gets by `relabel`."""
+        return dict(zip(rows, self.scores.loc[rows, "suggested"], strict=True))
 
     def drop(
         self,
@@ -233,8 +248,9 @@ class Suspects:
     def _head(self) -> str:
         count = self.expected_count
         return (
-            f"{len(self)} training rows ranked by the probability that their label is wrong; about {count.mean:.3g} "
-            f"wrong labels (90 %: {count.low:.0f} to {count.high:.0f}); r-hat {self.rhat:.3f}, ESS {self.ess:.0f}\n"
+            f"{len(self)} training rows ranked by the probability that their {self._what} is wrong; about "
+            f"{count.mean:.3g} wrong {self._what}s (90 %: {count.low:.0f} to {count.high:.0f}); "
+            f"r-hat {self.rhat:.3f}, ESS {self.ess:.0f}\n"
             f"{self.status}"
         )
 
@@ -264,6 +280,7 @@ def find_suspects(
     noise: Mechanism = "auto",
     groups: str | pd.Series | Iterable[Any] | None = None,
     method: Method = "auto",
+    draws: int | None = None,
     progressbar: bool = False,
     random_seed: int | np.random.Generator | None = 0,
 ) -> Suspects:
@@ -292,6 +309,9 @@ def find_suspects(
     method : {"auto", "nuts", "laplace"}
         ``"laplace"``: the Gaussian at the mode instead of draws; ``"auto"`` takes it for a Laplace fit and beyond
         100 000 rows.
+    draws : int, optional
+        Draws of each chain, at first; as many as refits of the plain fit take by default. Chains that do not agree go
+        on for up to three times the time that the plain fit took.
     progressbar : bool
     random_seed : int or Generator, optional
 
@@ -312,14 +332,35 @@ def find_suspects(
     ----------
     Raykar et al. (2010), Learning from crowds, JMLR 11. Vehtari, Gelman, Gabry (2017), arXiv:1507.04544 (surprise).
     """
+    if fit.model.outcome.kind != "class":
+        from bayesrepair.number_suspects import number_suspects
+
+        return number_suspects(
+            fit,
+            trusted=trusted,
+            noise=noise,
+            groups=groups,
+            method=method,
+            draws=draws,
+            progressbar=progressbar,
+            random_seed=random_seed,
+        )
     rng = np.random.default_rng(random_seed)
     known = evidence(fit, trusted, groups)
-    noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng)
+    noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
     found = suspicion(noisy, train, rng, progressbar=progressbar)
-    frame = _frame(noisy, train, known, found, surprise(fit, train, progressbar=progressbar))
-    status = Status("ok", "sampled")
-    return Suspects(fit, noisy, ranked(frame, "prob_wrong", fit.table), known, found, status, seconds)
+    surprising = surprise(fit, train, progressbar=progressbar)
+    frame = ranked(_frame(noisy, train, known, found, surprising), "prob_wrong", fit.table)
+    speaks = noise_evidence(noisy, known, found, surprising)
+    status = noise_status(speaks, **_convergence(noisy))
+    return Suspects(fit, noisy, frame, known, found, status, seconds, speaks)
+
+
+def _convergence(fit: Fit) -> dict[str, float]:
+    """Worst r̂ and smallest effective sample size; nan for a Laplace approximation."""
+    sampling = fit.posterior.sampling if isinstance(fit.posterior, Draws) else None
+    return {"rhat": np.nan, "ess": np.nan} if sampling is None else {"rhat": sampling.rhat_max, "ess": sampling.ess_min}
 
 
 def _frame(fit: Fit, rows: Rows, known: Evidence, found: Suspicion, surprising: np.ndarray) -> pd.DataFrame:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Fit
-from bayesrepair.noise import Corruptible, Mechanism, Noisy, noise_for, with_source
+from bayesrepair.noise import Corruptible, Flips, Mechanism, Noisy, noise_for, with_source
+from bayesrepair.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.label_posterior import wrong
 from bayesrepair.numerics.loo import loo_log_score
@@ -24,8 +25,9 @@ from bayesrepair.status import DataError, MethodError
 
 Method = Literal["auto", "nuts", "laplace"]
 MANY_ROWS = 100_000  # beyond it method="auto" is the Laplace approximation
-GOOD_RHAT, ENOUGH = 1.01, 400.0  # r̂ and effective draws that every parameter should reach
-TIMES_PLAIN = 3.0  # a noise-aware fit may take so many times as long as the plain one
+TIMES_PLAIN = 3.0  # sampling goes on until the chains agree, or so many times as long as that of the plain fit took
+QUICK = 3.0  # seconds: a plain fit that was quicker counts as this
+PRIOR_DRAWS = 4000
 COUNT_DRAWS = 1000  # draws whose wrong rows are simulated and counted
 
 
@@ -157,7 +159,13 @@ def _group_codes(fit: Fit, kept: np.ndarray, groups: Any) -> tuple[np.ndarray, t
 
 
 def noisy_fit(
-    fit: Fit, known: Evidence, mechanism: Mechanism, *, method: Method, rng: np.random.Generator
+    fit: Fit,
+    known: Evidence,
+    mechanism: Mechanism,
+    *,
+    method: Method,
+    rng: np.random.Generator,
+    draws: int | None = None,
 ) -> tuple[Fit, float]:
     """The noise-aware fit, and the seconds that its sampling took.
 
@@ -176,7 +184,7 @@ def noisy_fit(
     rows = with_source(known.rows, known.source) if noise.groups or noise.trusted else known.rows
     cheap = method == "laplace" or (method == "auto" and (isinstance(fit.posterior, Gaussian) or len(rows) > MANY_ROWS))
     started = time.perf_counter()
-    posterior = _laplace(model, rows, fit, rng) if cheap else _sampled(model, rows, fit, rng)
+    posterior = _laplace(model, rows, fit, rng) if cheap else _sampled(model, rows, fit, rng, draws)
     seconds = time.perf_counter() - started
     if isinstance(posterior, Draws) and posterior.sampling is not None:
         seconds = posterior.sampling.seconds
@@ -190,11 +198,13 @@ def _laplace(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator) -> Po
     return model.train(rows, start=Gaussian(start, np.eye(len(start))), rng=rng)
 
 
-def _sampled(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator) -> Draws:
-    """Chains from draws of the plain fit and low noise."""
-    draws = model.train(rows, start=model.started(fit.draws, rng), rng=rng)
-    assert isinstance(draws, Draws)  # no Gaussian to start from was given
-    return draws
+def _sampled(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator, draws: int | None) -> Draws:
+    """Chains from draws of the plain fit and low noise, until they agree or have taken too long."""
+    sampling = fit.posterior.sampling if isinstance(fit.posterior, Draws) else None
+    plain = np.nan if sampling is None else sampling.seconds
+    seconds = TIMES_PLAIN * max(QUICK, 0.0 if np.isnan(plain) else plain)
+    start = model.started(fit.draws, rng)
+    return model.sampled(rows, start=start, rng=rng, draws=draws, rhat=GOOD_RHAT, ess=ENOUGH, seconds=seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +223,8 @@ class Suspicion:
         Number of wrong rows, one draw of it for each of S' draws.
     loo : array, shape (N,)
         PSIS-LOO log score of the given class under the noise-aware model, nats.
+    exceptional : array, shape (N,)
+        Probability that the true class is not the most probable one.
     """
 
     prob_wrong: np.ndarray
@@ -222,6 +234,7 @@ class Suspicion:
     looks: np.ndarray
     count: np.ndarray
     loo: np.ndarray
+    exceptional: np.ndarray
 
 
 def suspicion(fit: Fit, rows: Rows, rng: np.random.Generator, *, progressbar: bool = False) -> Suspicion:
@@ -245,12 +258,37 @@ def suspicion(fit: Fit, rows: Rows, rng: np.random.Generator, *, progressbar: bo
             mean = truth.mean(axis=0)
             mean[np.arange(len(block)), given] = -1.0
             suggested = mean.argmax(axis=1)
-            looks = model.predict(draws.theta, block)[:, np.arange(len(block)), suggested].mean(axis=0)
+            pi = model.predict(draws.theta, block)
+            looks = pi[:, np.arange(len(block)), suggested].mean(axis=0)
+            exceptional = 1 - pi.max(axis=2).mean(axis=0)
             loo, _ = loo_log_score(model.log_lik(draws.theta, block), np.zeros(len(draws)), r_eff=draws.r_eff)
-            parts.append((q.mean(axis=0), _error(means), suggested, mean.max(axis=1), looks, loo))
+            parts.append((q.mean(axis=0), _error(means), suggested, mean.max(axis=1), looks, loo, exceptional))
             progress(len(block))
-    prob, error, other, prob_other, looks, loo = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Suspicion(prob, error, other, prob_other, looks, count, loo)
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    prob, error, other, prob_other, looks, loo, exceptional = columns
+    return Suspicion(prob, error, other, prob_other, looks, count, loo, exceptional)
+
+
+def noise_evidence(fit: Fit, known: Evidence, found: Suspicion, surprising: np.ndarray) -> NoiseEvidence:
+    """What speaks for wrong labels: the noise-aware fit against the plain one, and its noise against the prior."""
+    model = fit.model
+    assert isinstance(model, Noisy)  # as above
+    prior = model.flip_prior(PRIOR_DRAWS, np.random.default_rng(0))
+    doubtful = ~known.trusted[: known.training]
+    return NoiseEvidence(
+        difference=(found.loo + surprising)[doubtful],
+        exceptions=float(found.exceptional.mean()),
+        rate=mean_rate(model.flips(fit.draws.theta), known).mean(axis=1),
+        prior_rate=mean_rate(prior, known).mean(axis=1),
+    )
+
+
+def mean_rate(flips: Flips, known: Evidence) -> np.ndarray:
+    """Error rate of each true class, averaged over the groups of the rows that are not trusted, (S, K)."""
+    count = np.bincount(known.group[~known.trusted], minlength=flips.rate.shape[1])
+    if not known.groups or not count.sum():
+        return flips.rate[:, len(known.groups)]
+    return np.einsum("sgk,g->sk", flips.rate, count / count.sum())
 
 
 def _error(means: np.ndarray) -> np.ndarray:
@@ -264,7 +302,7 @@ def wrong_draws(fit: Fit, rows: Rows, rng: np.random.Generator) -> np.ndarray:
     assert isinstance(model, Noisy)  # as above
     counted = np.linspace(0, len(draws) - 1, min(len(draws), COUNT_DRAWS)).astype(int)
     theta, count = draws.theta[counted], np.zeros(len(counted))
-    for _, block in row_blocks(rows, len(counted), outputs=len(model.outcome.classes or ())):
+    for _, block in row_blocks(rows, len(counted), outputs=len(model.outcome.classes or (0,))):
         count += (rng.random((len(counted), len(block))) < model.wrong(theta, block)).sum(axis=1)
     return count
 

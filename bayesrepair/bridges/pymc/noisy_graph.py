@@ -13,22 +13,21 @@ from pytensor.graph.replace import clone_replace
 
 from bayesrepair.bridges.pymc.graph import RowGraph, RowInput
 from bayesrepair.bridges.pymc.label_transition import Transition, label_transition
-from bayesrepair.noise import SOURCE, LabelNoise, Noise
+from bayesrepair.noise import SOURCE, LabelNoise
 from bayesrepair.status import UnsupportedModelError
 
 
-def noisy_graph(graph: RowGraph, noise: Noise) -> tuple[RowGraph, Transition]:
+def noisy_graph(graph: RowGraph, noise: LabelNoise) -> tuple[RowGraph, Transition]:
     """The graph with ``log_lik_i = log Σ_c p(true = c) T_c,y_i``, the latent true class summed out.
 
     ``predicted`` stays the probability of the true class. Rows get an array `bayesrepair.noise.SOURCE` where groups
-    or trusted rows are told apart. Another kind of outcome has its own log-likelihood here, chosen by the type of
-    ``noise``; all else is the same.
+    or trusted rows are told apart. Numbers have a graph of their own, `bayesrepair.bridges.pymc.noisy_numbers`.
 
     Parameters
     ----------
     graph : RowGraph
         Of a class outcome.
-    noise : Noise
+    noise : LabelNoise
 
     Returns
     -------

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 
+from bayesrepair.bridges.pymc.diagnostics import diagnosed
 from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
+from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.intake import columns_of
 from bayesrepair.bridges.pymc.noisy_graph import noisy_graph
 from bayesrepair.bridges.pymc.vectorised import Compiled, over_draws
@@ -15,6 +19,7 @@ from bayesrepair.noise import SOURCE, Flips, Noise, with_source
 from bayesrepair.numerics.label_posterior import true_class, wrong
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
+from bayesrepair.status import SamplingWarning
 
 _JITTER = 0.3  # of the noise at the start of a chain, on the unconstrained scale
 
@@ -33,13 +38,16 @@ class NoisyPyMCModel(TrainablePyMCModel):
     """
 
     def __init__(self, clean: TrainablePyMCModel, noise: Noise) -> None:
-        graph, self.transition = noisy_graph(clean.graph, noise)
+        graph, self.transition = self._noisy(clean.graph, noise)
         super().__init__(clean.pymc, graph, settings=clean.sampler.settings, mode=clean.mode)
         self.clean = clean
         self.noise = noise
         self.names = (*clean.names, *self.names[len(clean.names) :])
         self.dims, self.coords = {**self.dims, **clean.dims}, {**self.coords, **clean.coords}
         self._flips: tuple[np.ndarray, Flips] | None = None
+
+    def _noisy(self, graph: RowGraph, noise: Any) -> tuple[RowGraph, Any]:
+        return noisy_graph(graph, noise)
 
     def __getstate__(self) -> dict[str, Any]:
         # neither do functions of the noise
@@ -78,6 +86,54 @@ class NoisyPyMCModel(TrainablePyMCModel):
         low += _JITTER * rng.uniform(-1, 1, low.shape)
         return Draws(np.hstack([draws.theta, low]), draws.log_weights, draws.chain, draws.r_eff)
 
+    def sampled(
+        self,
+        rows: Rows,
+        *,
+        start: Draws,
+        rng: np.random.Generator,
+        draws: int | None,
+        rhat: float,
+        ess: float,
+        seconds: float,
+    ) -> Draws:
+        """Draws of the posterior; chains that do not agree yet go on from where they are.
+
+        Parameters
+        ----------
+        rows : Rows
+        start : Draws
+            Where chains start.
+        rng : Generator
+        draws : int, optional
+            Of each chain; as many as the plain fit has by default.
+        rhat, ess : float
+            What every parameter should reach.
+        seconds : float
+            No further run is begun that would make the sampling longer than this.
+
+        Warns
+        -----
+        SamplingWarning
+            If there were divergences, or if r̂ exceeds 1.05 at the end.
+        """
+        settings = self.sampler.settings if draws is None else replace(self.sampler.settings, draws=draws)
+        arrays, position = self._arrays(rows, with_outcome=True)
+        weights = np.ones(len(rows))
+        result: Draws | None = None
+        while True:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SamplingWarning)  # the last word is what counts
+                more = self.sampler.sample(arrays, position, weights=weights, start=start, rng=rng, settings=settings)
+                result = more if result is None else joined(result, more)
+            so_far, last = result.sampling, more.sampling
+            assert so_far is not None  # as the sampler made them
+            assert last is not None
+            good = so_far.rhat_max <= rhat and so_far.ess_min >= ess
+            if good or so_far.seconds + last.seconds > seconds:
+                return diagnosed(result, so_far)
+            start = _ends(result, settings.chains)
+
     def truth(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probability of each true class, given the parameters and the given outcome: (S, P) → (S, N, K)."""
         flips = self.flips(theta)
@@ -111,3 +167,28 @@ class NoisyPyMCModel(TrainablePyMCModel):
         if self.told_apart and SOURCE not in rows.values:
             rows = with_source(rows, np.full(len(rows), self.noise.groups))
         return super()._arrays(rows, with_outcome=with_outcome)
+
+
+def joined(first: Draws, second: Draws) -> Draws:
+    """Two runs of the same chains, one after the other."""
+    a, b = first.sampling, second.sampling
+    assert a is not None  # runs of a sampler
+    assert b is not None
+    by_chain = [draws.theta.reshape(a.chains, -1, draws.theta.shape[1]) for draws in (first, second)]
+    theta = np.concatenate(by_chain, axis=1)
+    sampling = replace(
+        a,
+        draws=theta.shape[1],
+        tune=a.tune + b.tune,
+        divergences=a.divergences + b.divergences,
+        seconds=a.seconds + b.seconds,
+        gradients=None if a.gradients is None or b.gradients is None else a.gradients + b.gradients,
+    )
+    chain = np.repeat(np.arange(a.chains), theta.shape[1])
+    return diagnosed(Draws.plain(theta.reshape(-1, theta.shape[2]), chain), sampling)
+
+
+def _ends(draws: Draws, chains: int) -> Draws:
+    """The last draw of each chain."""
+    last = draws.theta.reshape(chains, -1, draws.theta.shape[1])[:, -1]
+    return Draws.plain(last, np.arange(chains))

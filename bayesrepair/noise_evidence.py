@@ -1,0 +1,107 @@
+"""Whether the data speak for wrong labels at all, and how far the probabilities of a noise-aware model go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesrepair.numerics.model_weight import bootstrap_weight
+from bayesrepair.status import Status
+
+GOOD_RHAT, ENOUGH = 1.01, 400.0  # r̂, and effective draws, that every parameter should reach
+CLEAR = 0.95  # weight of the noise-aware model from which on its word is taken
+MUCH_OVERLAP = 0.1  # share of records that are exceptions by nature, beyond which the model's shape matters
+
+_ASK = "Have the first rows checked before the others, and pass what was found as trusted=."
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseEvidence:
+    """What speaks for wrong labels.
+
+    Parameters
+    ----------
+    difference : array, shape (N,)
+        PSIS-LOO log score of each given label under the noise-aware model, less that under the plain one, nats.
+    exceptions : float
+        Share of records whose true class is not the most probable one, as the noise-aware model has it.
+    rate, prior_rate : array, shape (S,), (S',)
+        Share of wrong labels: draws of the posterior and of the prior.
+    """
+
+    difference: np.ndarray
+    exceptions: float
+    rate: np.ndarray
+    prior_rate: np.ndarray
+
+    @property
+    def gain(self) -> float:
+        """Difference in elpd, nats; positive speaks for wrong labels."""
+        return float(self.difference.sum())
+
+    @property
+    def gain_se(self) -> float:
+        """Standard error of ``gain``."""
+        return float(np.sqrt(len(self.difference)) * self.difference.std(ddof=1))
+
+    @property
+    def weight(self) -> float:
+        """Pseudo-BMA+ weight of the noise-aware model against a model in which every label is right."""
+        return bootstrap_weight(self.difference)
+
+    @property
+    def learned(self) -> float:
+        """Share of the prior variance of the logarithm of the error rate that the data removed; at least 0."""
+        return float(max(0.0, 1 - np.log(self.rate).var() / np.log(self.prior_rate).var()))
+
+    def __str__(self) -> str:
+        low, high = np.quantile(self.rate, [0.05, 0.95])
+        return (
+            f"labels that can be wrong predict the given ones by {self.gain:+.1f} ± {self.gain_se:.1f} nats against "
+            f"labels that cannot (weight {self.weight:.2f}); error rate {self.rate.mean():.3f} "
+            f"({low:.3f} to {high:.3f}), about which the data removed {self.learned:.0%} of the prior's uncertainty"
+        )
+
+
+def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
+    """How far ``prob_wrong`` can be trusted.
+
+    Parameters
+    ----------
+    evidence : NoiseEvidence
+    rhat, ess : float
+        Of the noise-aware fit; nan for a Laplace approximation.
+
+    Returns
+    -------
+    Status
+        ``unreliable``: the chains do not agree. ``checked``: they do, yet a label that is wrong and an exception by
+        nature cannot be told apart, or the posterior is a Gaussian at the mode. ``ok``: neither.
+
+    Examples
+    --------
+    >>> clear = NoiseEvidence(np.full(100, 0.2), 0.02, np.linspace(0.09, 0.11, 50), np.linspace(0.01, 0.2, 50))
+    >>> noise_status(clear, rhat=1.002, ess=900.0).level, noise_status(clear, rhat=1.2, ess=30.0).level
+    ('ok', 'unreliable')
+    """
+    if rhat > GOOD_RHAT or ess < ENOUGH:
+        seen = f"the chains of the noise-aware model do not agree well enough: r-hat {rhat:.3f}, ESS {ess:.0f}"
+        wanted = f"(wanted: at most {GOOD_RHAT}, at least {ENOUGH:.0f})"
+        return Status("unreliable", f"{seen} {wanted}", "Pass more draws=, such as twice as many.")
+    doubts = []
+    if evidence.weight < CLEAR:
+        doubts.append(
+            "a wrong label and a natural exception cannot be told apart: a model in which every label is right "
+            "predicts about as well, and the expected count and precision allow for no wrong label at all"
+        )
+    if evidence.exceptions > MUCH_OVERLAP:
+        doubts.append(
+            f"the classes overlap ({evidence.exceptions:.0%} of the records are exceptions by nature): what looks like "
+            "wrong labels can be a shape of the classes that the model lacks"
+        )
+    if np.isnan(rhat):
+        doubts.append("a Gaussian at the mode stands in for the posterior; method='nuts' samples it")
+    if doubts:
+        return Status("checked", f"{'; '.join(doubts)}; {evidence}", _ASK)
+    return Status("ok", f"r-hat {rhat:.3f}, ESS {ess:.0f}; {evidence}")
