@@ -21,6 +21,7 @@ from bayesrepair.edit import Edited, edit
 from bayesrepair.failures import Failures, find_failures
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.ledger import Ledger
+from bayesrepair.pred_probs import suspects_from_predictions
 from bayesrepair.receipt import Receipt, receipt
 from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
@@ -68,6 +69,7 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     # wrong labels
     "find_suspects",
     "Suspects",
+    "suspects_from_predictions",
     # repair
     "repair",
     "edit",
