@@ -23,6 +23,7 @@ from bayesrepair.fit import Factor, Fit
 from bayesrepair.ledger import Ledger
 from bayesrepair.pred_probs import suspects_from_predictions
 from bayesrepair.receipt import Receipt, receipt
+from bayesrepair.rehearsal import Rehearsal, rehearse
 from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
 from bayesrepair.set_search import SetSearch
@@ -70,6 +71,8 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "find_suspects",
     "Suspects",
     "suspects_from_predictions",
+    "rehearse",
+    "Rehearsal",
     # repair
     "repair",
     "edit",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,51 +31,17 @@ from bayesrepair.set_path import STARTS
 from bayesrepair.set_score import SetScore, moved_set_score, set_score
 from bayesrepair.set_search import SetSearch, set_search
 from bayesrepair.status import DataError, MethodError
+from bayesrepair.top import Top
+
+if TYPE_CHECKING:
+    from bayesrepair.fusion import Joined
+    from bayesrepair.regime import Regime
+    from bayesrepair.suspects import Suspects
 
 FEW_FAILURES = 30  # below it a 90 % rank interval covers clearly less: `python -m benchmarks ranks`
 FAILURE_GROUPS = 24  # beyond it, failures share a place in the bootstrap
 
 Against = Literal["failures", "held_out"]
-
-
-@dataclass(frozen=True, eq=False)
-class Top:
-    """The rows that work hardest against the failures, ready for `repair`; iterates over row ids.
-
-    Parameters
-    ----------
-    causes : Causes
-        Where they come from; a report finds its way back through it.
-    size : int
-    chosen : Index, optional
-        Row ids where they are not simply the first ones, such as a set from `Causes.search`.
-    """
-
-    causes: Causes
-    size: int
-    chosen: pd.Index | None = None
-
-    @property
-    def index(self) -> pd.Index:
-        """Row ids, most harmful first."""
-        scores = self.causes.scores.index
-        return scores[: self.size] if self.chosen is None else scores[scores.isin(self.chosen)]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.index)
-
-    def __len__(self) -> int:
-        return self.size
-
-    def frame(self) -> pd.DataFrame:
-        """The lines of `Causes.frame` for these rows."""
-        return self.causes.scores.loc[self.index].copy()
-
-    def __repr__(self) -> str:
-        return self.frame().to_string(float_format="{:.4g}".format)
-
-    def _repr_html_(self) -> str:
-        return self.frame().to_html(escape=True, float_format="{:.4g}".format)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +112,22 @@ class Causes:
             If there is no such column, or a row has no label.
         """
         return group_causes(self, self._labels(column))
+
+    def with_suspects(self, suspects: Suspects) -> Joined:
+        """Both lists in one: rows that work against the failures *and* are probably wrong come first.
+
+        See `bayesrepair.fusion.join`.
+        """
+        from bayesrepair.fusion import join
+
+        return join(self, suspects)
+
+    @cached_property
+    def regime(self) -> Regime:
+        """What the failures look like, and whether to believe this list or the suspects; `bayesrepair.regime`."""
+        from bayesrepair.regime import regime
+
+        return regime(self)
 
     def joint(
         self,
@@ -309,11 +292,11 @@ class Causes:
         return "; with so few failures prob_top and the rank intervals are too sure of themselves" if few else ""
 
     def __repr__(self) -> str:
-        return f"{self._head()}\n{self.scores.head(10).to_string(float_format='{:.4g}'.format)}"
+        return f"{self._head()}\n{self.regime}\n{self.scores.head(10).to_string(float_format='{:.4g}'.format)}"
 
     def _repr_html_(self) -> str:
         body = self.scores.head(10).to_html(escape=True, float_format="{:.4g}".format)
-        return f"<p>{html.escape(self._head())}</p>{body}"
+        return f"<p>{html.escape(self._head())}</p><p>{html.escape(str(self.regime))}</p>{body}"
 
 
 def find_causes(

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesrepair.causes import Top
 from bayesrepair.edit import Edited, Editor, edit
 from bayesrepair.editors.auto import Auto
 from bayesrepair.fit import Factor, Fit
@@ -25,6 +24,7 @@ from bayesrepair.ledger_store import SCHEMA, Line, Store, now
 from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.receipt import Receipt, receipt
 from bayesrepair.status import DataError, EditError, LedgerError, MethodError, NumericsWarning
+from bayesrepair.top import Top
 from bayesrepair.verification import verify as verify_edit
 
 COLUMNS = ["rows", "weight", "reason", "requested", "state", "applied", "verdict"]

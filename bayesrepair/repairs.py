@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesrepair.causes import Top
 from bayesrepair.edit import Edited, Editor, edit
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.predictive import class_names
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError
+from bayesrepair.top import Top
 from bayesrepair.verification import verify as verify_edit
 
 

@@ -23,7 +23,8 @@ from bayesrepair.set_path import STARTS, Path, ranked, search_path
 from bayesrepair.status import DataError, MethodError
 
 if TYPE_CHECKING:
-    from bayesrepair.causes import Causes, Top
+    from bayesrepair.causes import Causes
+    from bayesrepair.top import Top
 
 LEVEL = 0.005  # one-sided, for each size that is tried
 QUICK = Transport(fit_draws=100, regression_draws=300, iterations=8, rounds=3)

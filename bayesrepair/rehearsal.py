@@ -1,0 +1,301 @@
+"""Rehearsal: plant errors in the fit's own outcomes and run the whole search and repair, before acting on the real."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.fit import Fit
+from bayesrepair.model import Trainable
+from bayesrepair.noise import Mechanism
+from bayesrepair.numerics.one_more import next_number, next_share, share_of_runs
+from bayesrepair.planting import Where
+from bayesrepair.posterior import Gaussian
+from bayesrepair.progress import row_progress
+from bayesrepair.rehearsal_harm import Action
+from bayesrepair.rehearsal_run import BIN_EDGES, Stage, reference_fit, run
+from bayesrepair.rehearsal_words import in_words
+from bayesrepair.status import DataError, MethodError
+from bayesrepair.suspects import Expected
+from bayesrepair.suspicion import MANY_ROWS, Method, evidence
+
+# figure: what it says, what it is a share of ("k" rows removed, "planted" rows, "clean_rows"), "number" or "runs"
+FIGURES: dict[str, tuple[str, str]] = {
+    "precision": ("share of the removed outcomes that were planted errors", "k"),
+    "precision_most": ("the same, if the model is right about which given outcomes were wrong already", "k"),
+    "recall": ("share of the planted errors that are removed", "planted"),
+    "average_precision": ("of prob_wrong", "planted"),
+    "surprise_precision": ("average precision of surprise alone (the baseline)", "planted"),
+    "causes_precision": ("average precision of the causes of the held-out rows", "planted"),
+    "joined_precision": ("average precision of causes and suspects joined", "planted"),
+    "group_found": ("runs in which the group with the errors came out as the worst", "runs"),
+    "claimed": ("precision that prob_wrong promises", "k"),
+    "inside": ("runs in which the precision lay inside the promised 90 % interval", "runs"),
+    "flagged": ("rows with prob_wrong above one half", "number"),
+    "flagged_right": ("of these, rows without a planted error", "number"),
+    "counted": ("wrong outcomes that the model expects in all", "number"),
+    "score_planted": ("log score of a clean row, nats: what the errors change", "number"),
+    "score_repaired": ("log score of a clean row, nats: what is left of it after the repair", "number"),
+    "accuracy": ("accuracy on clean rows before anything was done", "clean_rows"),
+    "accuracy_planted": ("accuracy on clean rows with the errors", "clean_rows"),
+    "accuracy_repaired": ("accuracy on clean rows after the repair", "clean_rows"),
+    "shift": ("mean move of the posterior means after the repair, in posterior sds", "number"),
+    "sd_ratio": ("posterior sds after the repair against before, geometric mean", "number"),
+    "covered": ("share of the true parameters inside 90 % intervals before the repair", "number"),
+    "covered_repaired": ("the same after the repair", "number"),
+}
+REPLICATES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """What searching for wrong outcomes, and repairing, would be worth on data like these.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        A line a run; columns as the index of `frame`, and ``planted, k, clean_rows, status, edit_status, rhat``.
+    bins : list of DataFrame
+        Of each run: ``rows, claimed, wrong`` (sums) by bin of ``prob_wrong``.
+    rows : int
+        Training rows.
+    noise : float
+    mechanism : {"uniform", "class", "group"}
+    action : {"drop", "relabel"}
+    held_out : bool
+        Whether the clean rows are held-out ones.
+    cheap : bool
+        Whether posteriors were Laplace approximations.
+    already : Expected
+        Wrong outcomes that the model expects among the given ones.
+    """
+
+    runs: pd.DataFrame
+    bins: list[pd.DataFrame]
+    rows: int
+    noise: float
+    mechanism: Where
+    action: Action
+    held_out: bool
+    cheap: bool
+    already: Expected
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def frame(self) -> pd.DataFrame:
+        """One line a figure: ``mean, low, high, what``.
+
+        Ends are those of the 90 % interval for one more run (Student's predictive interval; of shares on the arcsine
+        scale), so that few runs make it wide; for shares of runs, of that share (Jeffreys).
+        """
+        lines = {name: [*self._interval(name, of), what] for name, (what, of) in FIGURES.items() if name in self.runs}
+        return pd.DataFrame.from_dict(lines, orient="index", columns=["mean", "low", "high", "what"])
+
+    def expected(self, name: str) -> Expected:
+        """Mean and 90 % interval of one figure.
+
+        Raises
+        ------
+        DataError
+            If this rehearsal has no such figure.
+        """
+        if name not in FIGURES or name not in self.runs:
+            known = ", ".join(map(repr, (figure for figure in FIGURES if figure in self.runs)))
+            raise DataError(f"a figure among {known}", repr(name))
+        return Expected(*self._interval(name, FIGURES[name][1]))
+
+    def _interval(self, name: str, of: str) -> tuple[float, float, float]:
+        values = self.runs[name].dropna().to_numpy()
+        if not len(values):
+            return np.nan, np.nan, np.nan
+        if of == "runs":
+            return share_of_runs(values.astype(bool))
+        values = values.astype(float)
+        return next_number(values) if of == "number" else next_share(values, int(self.runs[of].median()))
+
+    @property
+    def reliability(self) -> pd.DataFrame:
+        """Whether ``prob_wrong`` can be believed: ``rows, claimed, true, low, high`` by bin of ``prob_wrong``.
+
+        ``true`` is the share of planted errors; 90 % intervals from resampled runs, with the chance of few rows.
+        """
+        counts = np.stack([part[["rows", "claimed", "wrong"]].to_numpy() for part in self.bins])
+        rows, claimed, wrong = counts.sum(axis=0).T
+        rng = np.random.default_rng(0)
+        again = counts[rng.integers(len(counts), size=(REPLICATES, len(counts)))].sum(axis=1)
+        simulated = rng.beta(again[:, :, 2] + 0.5, again[:, :, 0] - again[:, :, 2] + 0.5)
+        low, high = np.quantile(simulated, [0.05, 0.95], axis=0)
+        names = [f"{a:.0%} to {b:.0%}" for a, b in pairwise(BIN_EDGES)]
+        columns = {"rows": rows.astype(int), "claimed": claimed, "true": wrong, "low": low, "high": high}
+        frame = pd.DataFrame(columns, index=pd.Index(names, name="prob_wrong"))
+        frame[["claimed", "true"]] = frame[["claimed", "true"]].div(np.maximum(rows, 1), axis=0)
+        return frame[frame["rows"] > 0]
+
+    def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+        """Share of planted errors against ``prob_wrong``: below the diagonal it claims too much; returns the axes."""
+        from bayesrepair.reporting.plots import plot_rehearsal
+
+        return plot_rehearsal(self, ax=ax, figsize=figsize)
+
+    def __repr__(self) -> str:
+        return "\n".join(in_words(self))
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<p>{html.escape(line)}</p>" for line in in_words(self))
+        return said + self.frame().to_html(escape=True, float_format="{:.3g}".format)
+
+
+def rehearse(
+    fit: Fit,
+    *,
+    noise: float = 0.1,
+    mechanism: Where = "uniform",
+    runs: int = 10,
+    k: int | None = None,
+    action: Action = "drop",
+    holdout: Any = None,
+    trusted: Any = None,
+    groups: Any = None,
+    model_noise: Mechanism = "auto",
+    method: Method = "auto",
+    progressbar: bool = True,
+    random_seed: int | np.random.Generator | None = 0,
+) -> Rehearsal:
+    """Plant errors in the fit's own outcomes, run the whole search and repair, and report what came of it.
+
+    In each run some outcomes are made wrong as `bayesrepair.planting.plant` says: a class is drawn from the fitted
+    model's predictive *given that it is another one than the given*; a number is moved by 4 to 8 predictive sds. The
+    model is fitted anew (compiled code serves again), `find_suspects` looks for wrong outcomes, the first ``k`` rows
+    are treated as `Suspects.drop` or `Suspects.relabel` does it, and all is compared with what was planted.
+
+    With ``noise=0`` all outcomes of a run are drawn anew from the fitted model, so that none is wrong, and ``k`` rows
+    are treated all the same: the price of a needless repair.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a model that can be fitted anew. Its given outcomes may hold real errors already: these count as clean here,
+        so that precision is, if anything, too low; ``precision_most`` takes the model's word for them.
+    noise : float
+        Share of the rows, of one class or of one group that becomes wrong; 0 plants nothing.
+    mechanism : {"uniform", "class", "group"}
+        Errors everywhere; of one class, drawn anew in each run, all taken for one other; of one group.
+    runs : int
+        The more, the narrower the intervals, down to what chance does in a single run.
+    k : int, optional
+        Rows to treat; by default as many as were planted, with ``noise=0`` as many as the model expects to be wrong
+        among the given ones.
+    action : {"drop", "relabel"}
+    holdout : Failures, Rows or data, optional
+        Held-out rows with right outcomes. They measure the harm, and `find_causes` is rehearsed beside. Without them
+        harm is measured on the training rows that were not planted, left out one at a time (PSIS).
+    trusted, groups : optional
+        As for `find_suspects`; trusted rows get no errors.
+    model_noise : {"auto", "uniform", "class"}
+        ``noise`` of `find_suspects`.
+    method : {"auto", "nuts", "laplace"}
+        How the runs find their posteriors; ``"auto"`` as the fit's own was. Laplace takes a second a run and finds
+        errors about as well; but of what *sampled* suspects claim it says little.
+    progressbar : bool
+    random_seed : int or Generator, optional
+
+    Returns
+    -------
+    Rehearsal
+
+    Raises
+    ------
+    DataError
+        If the share is not in [0, 1), there are no runs, no groups for ``mechanism="group"``, or ``k`` does not fit.
+    MethodError
+        If a name is unknown, or the model cannot be fitted anew.
+    """
+    _refuse(fit, noise, runs, action, mechanism, groups, method)
+    rng = np.random.default_rng(random_seed)
+    known = evidence(fit, trusted, groups)
+    rows = known.rows.at(slice(0, known.training))
+    if k is not None and not 1 <= k < len(rows):
+        raise DataError(f"k between 1 and {len(rows) - 1}", f"{k}")
+    cheap = method == "laplace" or (method == "auto" and (isinstance(fit.posterior, Gaussian) or len(rows) > MANY_ROWS))
+    group = known.group[: known.training]
+    open_to_errors = ~known.trusted[: known.training] & ((mechanism != "group") | (group < len(known.groups)))
+    lines, bins = [], []
+    with row_progress("Rehearsing", runs + 1, shown=progressbar) as advance:
+        stage = Stage(
+            fit=reference_fit(fit, rows, cheap=cheap, rng=rng),
+            group=group,
+            open_to_errors=open_to_errors,
+            noise=noise,
+            mechanism=mechanism,
+            model_noise=model_noise,
+            groups=_labels(known.groups, group),
+            trusted=trusted,
+            holdout=_held_out(fit, holdout),
+            k=k,
+            action=action,
+        )
+        given = stage.suspects(stage.fit, rng)
+        advance(1)
+        already = given.expected_count
+        wanted = min(max(1, round(already.mean)), len(rows) - 1) if k is None and not noise else k
+        stage = replace(stage, k=wanted, already=given.scores["prob_wrong"])
+        for _ in range(runs):
+            line, bins_of_run = run(stage, rng)
+            lines.append(line)
+            bins.append(bins_of_run)
+            advance(1)
+    return Rehearsal(
+        runs=pd.DataFrame(lines).rename_axis("run"),
+        bins=bins,
+        rows=len(rows),
+        noise=noise,
+        mechanism=mechanism,
+        action=action,
+        held_out=holdout is not None,
+        cheap=cheap,
+        already=already,
+    )
+
+
+def _refuse(fit: Fit, noise: float, runs: int, action: str, mechanism: str, groups: Any, method: str) -> None:
+    if not 0 <= noise < 1:
+        raise DataError("noise of at least 0 and below 1", f"{noise!r}", "Pass noise=0.1, say.")
+    if runs < 1:
+        raise DataError("at least one run", f"{runs}", "Pass runs=10, say.")
+    for name, value, names in (
+        ("action", action, get_args(Action)),
+        ("mechanism", mechanism, get_args(Where)),
+        ("method", method, get_args(Method)),
+    ):
+        if value not in names:
+            raise MethodError(f"{name} one of {', '.join(map(repr, names))}", repr(value), "Pass one of these.")
+    if mechanism == "group" and groups is None:
+        raise DataError("groups for mechanism='group'", "none", "Pass groups='annotator', say.")
+    if not isinstance(fit.model, Trainable):
+        lacking = getattr(fit.model, "lacks", {}).get("Trainable", "no train")
+        raise MethodError("a model that can be fitted anew", f"{type(fit.model).__name__}: {lacking}")
+
+
+def _labels(names: tuple[Any, ...], group: np.ndarray) -> np.ndarray | None:
+    """Name of each row's group; None where there are no groups, or where it is unknown."""
+    if not names:
+        return None
+    labels = np.empty(len(group), dtype=object)
+    labels[:] = [names[code] if code < len(names) else None for code in group]
+    return labels
+
+
+def _held_out(fit: Fit, holdout: Any) -> Any:
+    if holdout is None:
+        return None
+    rows = getattr(holdout, "holdout", None)
+    rows = fit.as_rows(holdout) if rows is None else rows
+    if fit.model.outcome.name not in rows.values:
+        raise DataError(f"the outcome {fit.model.outcome.name!r} of each held-out row", "rows without it")
+    return rows
