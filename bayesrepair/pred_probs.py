@@ -19,7 +19,7 @@ from bayesrepair.status import DataError, NumericsWarning, RepairWarning
 from bayesrepair.suspects import Suspects, find_suspects
 
 SUM_ERROR = 1e-3  # of the probabilities of a row; they are normalised
-SMALLEST = 1e-12
+SMALLEST = 1e-12  # what a probability of 0 is taken as, unless others are smaller
 TOO_GOOD, FEWEST_TO_TELL = 0.999, 100  # agreement with the given labels that out-of-sample predictions hardly reach
 
 
@@ -32,7 +32,7 @@ class PredictionReader:
     classes : tuple
         In the order of the columns.
     floor : float
-        The smallest probability that is believed.
+        What a probability of 0 is taken as.
     """
 
     classes: tuple[Any, ...]
@@ -130,7 +130,7 @@ def suspects_from_predictions(
     if len(probability) != len(label):
         raise DataError(f"probabilities for each of {len(label)} labels", f"{len(probability)} rows")
     codes = _codes(label, names)
-    reader = PredictionReader(names, floor=max(SMALLEST, 0.01 / len(label)))
+    reader = PredictionReader(names, floor=min(SMALLEST, float(probability[probability > 0].min())))
     _warn_of_saturation(probability, reader.floor)
     _warn_of_training_rows(probability, codes)
     rows = Rows({"log_p": reader.logarithms(probability), LABEL: codes}, ids.to_numpy())
@@ -228,8 +228,8 @@ def _warn_of_saturation(probability: np.ndarray, floor: float) -> None:
     if exact.any():
         warnings.warn(
             f"{int(exact.sum())} of {len(exact)} rows have probabilities of exactly 0, which no finite number of rows "
-            f"can show; they are taken as {floor:.2g}, and which of them was smaller is lost. Take the softmax of the "
-            "logits in double precision.",
+            f"can show; they are taken as {floor:.2g}: which of them was smaller is lost. Take the softmax in double "
+            "precision.",
             NumericsWarning,
             stacklevel=3,
         )
