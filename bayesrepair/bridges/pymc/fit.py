@@ -66,9 +66,11 @@ class TrainablePyMCModel(CurvedPyMCModel):
     def with_noise(self, noise: Noise) -> NoisyPyMCModel:
         """A model whose outcomes may be wrong; the same object each time, so that it is compiled once."""
         from bayesrepair.bridges.pymc.noisy_model import NoisyPyMCModel
+        from bayesrepair.bridges.pymc.noisy_numbers import NoisyNumberModel
 
         if noise not in self._with_noise:
-            self._with_noise[noise] = NoisyPyMCModel(self, noise)
+            kind = NoisyPyMCModel if self.outcome.kind == "class" else NoisyNumberModel
+            self._with_noise[noise] = kind(self, noise)
         return self._with_noise[noise]
 
     def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
