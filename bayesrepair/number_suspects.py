@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Mechanism
+from bayesrepair.noise_evidence import ENOUGH, GOOD_RHAT
 from bayesrepair.number_suspicion import NumberSuspicion, number_suspicion
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import given_outcome
@@ -16,7 +17,7 @@ from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, Status
 from bayesrepair.suspects import Suspects
-from bayesrepair.suspicion import ENOUGH, GOOD_RHAT, Evidence, Method, evidence, noisy_fit, surprise
+from bayesrepair.suspicion import Evidence, Method, evidence, noisy_fit, surprise
 
 NUMBER_COLUMNS = ("given", "prob_wrong", "mcse", "predicted", "low", "high", "surprise", "reason")
 TOO_MANY = 0.2  # share of wrong records beyond which the model, not the records, is the likelier culprit
@@ -26,8 +27,8 @@ NO_CUT = 0.5  # doubt beyond which wrong records cannot be told from natural ext
 class NumberSuspects(Suspects):
     """Training rows by the probability that their number is wrong; **high is suspicious**.
 
-    As `Suspects`, but that a row has no suggested class: ``predicted`` is the posterior mean of the outcome that a right
-    record would have, ``low`` and ``high`` its central 90 % predictive interval.
+    As `Suspects`, but that a row has no suggested class: ``predicted`` is the posterior mean of the outcome that
+    a right record would have, ``low`` and ``high`` its central 90 % predictive interval.
     """
 
     _what: ClassVar[str] = "number"
@@ -52,7 +53,7 @@ class NumberSuspects(Suspects):
         """
         theta = self.fit.draws.theta
         constrained = self.fit.model.constrain(theta)
-        lines = {}
+        lines: dict[str, tuple[float, float, float]] = {}
         for name in ("error_rate", "error_distance", "tail_share", "overdispersion"):
             values = constrained.get(f"{name} (noise)", constrained.get(name))
             if values is None:
@@ -93,13 +94,14 @@ def number_suspects(
     noise: Mechanism,
     groups: Any,
     method: Method,
+    draws: int | None,
     progressbar: bool,
     random_seed: int | np.random.Generator | None,
 ) -> NumberSuspects:
     """`bayesrepair.find_suspects` for measurements and counts; see there for the parameters."""
     rng = np.random.default_rng(random_seed)
     known = evidence(fit, trusted, groups)
-    noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng)
+    noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
     found = number_suspicion(noisy, train, rng, progressbar=progressbar)
     frame = _frame(noisy, train, known, found, surprise(fit, train, progressbar=progressbar))
@@ -139,19 +141,21 @@ def _status(fit: Fit, found: NumberSuspicion) -> Status:
     posterior = fit.posterior
     sampling = posterior.sampling if isinstance(posterior, Draws) else None
     if sampling is not None and (sampling.rhat_max > GOOD_RHAT or sampling.ess_min < ENOUGH):
-        seen = f"the chains of the noise-aware fit disagree: r-hat {sampling.rhat_max:.3f}, ESS {sampling.ess_min:.0f}"
-        return Status("unreliable", seen, "Give the fit more draws (draws=, tune=), or a simpler model.")
+        seen = f"the chains of the noise-aware model do not agree well enough: r-hat {sampling.rhat_max:.3f}"
+        wanted = f"ESS {sampling.ess_min:.0f} (wanted: at most {GOOD_RHAT}, at least {ENOUGH:.0f})"
+        return Status("unreliable", f"{seen}, {wanted}", "Pass more draws=, such as twice as many.")
     share = float(found.count.mean()) / len(found.prob_wrong)
     if share > TOO_MANY:
         seen = f"{share:.0%} of all records would have to be wrong"
         wider = "A wider distribution fits them better: NegativeBinomial or a group effect for counts, StudentT else."
         return Status("unreliable", seen, wider)
-    if not (found.prob_wrong > 0.5).any():
-        return Status("ok", "no record stands out as wrong")
-    if found.doubt > NO_CUT:
+    stands_out = bool((found.prob_wrong > 0.5).any())
+    if stands_out and found.doubt > NO_CUT:
         seen = "errors and natural extremes overlap: most of the errors that are expected cannot be named"
         return Status("checked", seen, "Check the first rows by hand; do not read prob_wrong as proof.")
-    return Status("ok", "wrong records stand apart from the others")
+    if sampling is None:
+        return Status("checked", "a Gaussian at the mode stands in for the posterior", "method='nuts' samples it.")
+    return Status("ok", "wrong records stand apart" if stands_out else "no record stands out as wrong")
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:

@@ -53,9 +53,7 @@ class NumberSuspicion:
         return float((p * (1 - p)).sum() / max(p.sum(), np.finfo(float).tiny))
 
 
-def number_suspicion(
-    fit: Fit, rows: Rows, rng: np.random.Generator, *, progressbar: bool = False
-) -> NumberSuspicion:
+def number_suspicion(fit: Fit, rows: Rows, rng: np.random.Generator, *, progressbar: bool = False) -> NumberSuspicion:
     """One pass over the rows of a noise-aware fit, block by block.
 
     Parameters

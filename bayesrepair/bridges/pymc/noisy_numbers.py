@@ -118,9 +118,7 @@ def noisy_number_graph(graph: RowGraph, noise: NumberNoise) -> tuple[RowGraph, N
         log_prior_terms=graph.log_prior_terms | values.terms,
     )
     start = np.concatenate(values.initial)
-    errors = NumberErrors(
-        tuple(values.variables), tuple(values.shapes), start, tuple(values.priors), rate, log_odds
-    )
+    errors = NumberErrors(tuple(values.variables), tuple(values.shapes), start, tuple(values.priors), rate, log_odds)
     return noisy, errors
 
 

@@ -21,7 +21,6 @@ from pytensor.tensor.random.basic import (
     LogisticRV,
     LogNormalRV,
     NormalRV,
-    PoissonRV,
     StudentTRV,
 )
 
@@ -61,6 +60,12 @@ class Numbers:
     on_log: bool
     centre: Any
     scale: Any
+
+    @property
+    def size(self) -> Any:
+        """Shape of one outcome a row."""
+        position: Any = self.graph.position  # not the outcome's, which rows to be predicted lack
+        return position.shape
 
     @property
     def deviation(self) -> Any:
@@ -145,7 +150,7 @@ def tailed(outcome: Numbers, share: Any) -> Right:
     """Right measurements, a share of which has deviations twice as large."""
     parts = ((1.0 - share, outcome.graph.log_lik), (share, outcome.stretched(pt.constant(TAIL))))
     drawn: Any = outcome.graph.draw
-    far = pm.Bernoulli.dist(share, shape=outcome.graph.position.shape)
+    far = pm.Bernoulli.dist(share, shape=outcome.size)
     times = 1.0 + (TAIL - 1.0) * far
     if outcome.on_log:
         return Right(parts, pt.exp(outcome.centre + (pt.log(drawn) - outcome.centre) * times))
@@ -158,7 +163,7 @@ def overdispersed(outcome: Numbers, dispersion: Any) -> Right:
     mean = pt.maximum(outcome.centre, np.finfo(float).tiny)
     log_density = pt.gammaln(y + size) - pt.gammaln(size) - pt.gammaln(y + 1.0)
     log_density += -size * pt.log1p(mean * dispersion) + y * (pt.log(mean) - pt.log(mean + size))
-    drawn = pm.NegativeBinomial.dist(mu=mean, alpha=size, shape=outcome.graph.position.shape)
+    drawn = pm.NegativeBinomial.dist(mu=mean, alpha=size, shape=outcome.size)
     return Right(((pt.constant(1.0), log_density),), drawn)
 
 
@@ -166,7 +171,7 @@ def any_count(outcome: Numbers) -> Any:
     """(n,) probability of wrong counts."""
     if isinstance(outcome.op, TRIALS):
         rv: Any = outcome.graph.draw
-        trials = outcome.op.dist_params(rv.owner)[0]
+        trials: Any = outcome.op.dist_params(rv.owner)[0]
         return pt.ones(outcome.value.shape) / (1.0 + trials.astype("float64"))
     training = outcome.graph.sources[outcome.graph.outcome.name].training
     most = LARGEST * max(int(training.max()), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -47,13 +47,14 @@ def plot_suspects(
     ax = new_axes(ax, figsize or (7.0, 1.5 + 0.26 * len(shown)))
     styles = class_styles(list(suspects.plain.model.outcome.classes or ()))
     bad = None if truth is None else truth.reindex(shown.index).fillna(False).to_numpy(dtype=bool)
+    other = "suggested" if "suggested" in shown else "predicted"
     names = []
     for i, (row, line) in enumerate(shown.iterrows()):
         colour, marker = styles.get(line["given"], (BLUE, "o"))
         face = colour if bad is None or bad[i] else "white"
         error = 2 * line["mcse"]
         ax.errorbar(line["prob_wrong"], i, xerr=error, fmt=marker, color=colour, mfc=face, mec=colour, ms=5.5)
-        names.append(f"{label(row)} · {label(line['given'])} → {label(line['suggested'])}")
+        names.append(f"{label(row)} · {_outcome(line['given'])} → {_outcome(line[other])}")
     ax.set_yticks(np.arange(len(shown)), names)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.set_xlim(-0.02, 1.02)
@@ -64,5 +65,9 @@ def plot_suspects(
         f"Of the first {plural(len(shown), 'row')}, {percent(expected.mean)} are expected to be wrong "
         f"({percent(expected.low)} to {percent(expected.high)})"
     )
-    titled(ax, finding, x="probability that the label is wrong (bars: ± 2 MCSE); right = suspicious")
+    titled(ax, finding, x="probability that the outcome is wrong (bars: ± 2 MCSE); right = suspicious")
     return ax
+
+
+def _outcome(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else label(value)
