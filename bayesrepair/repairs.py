@@ -60,9 +60,9 @@ def repair(
         raise DataError("relabel or weight", "both", "Relabel some rows first, then weaken others.")
     _refuse_ids(fit, ids)
     if relabel is not None:
-        factors: tuple[Factor, ...] = _relabelling(fit, ids, relabel)
+        factors: tuple[Factor, ...] = relabelling(fit, ids, relabel)
     else:
-        factors = (_reweighting(fit, ids, 0.0 if weight is None else weight),)
+        factors = (reweighting(fit, ids, 0.0 if weight is None else weight),)
     rng = np.random.default_rng(random_seed)
     edited = edit(fit, factors, method=method, random_seed=rng)
     if isinstance(random_seed, int | np.integer):  # the edit drew first: this seed alone repeats it
@@ -86,7 +86,7 @@ def _refuse_ids(fit: Fit, ids: pd.Index) -> None:
         )
 
 
-def _reweighting(fit: Fit, ids: pd.Index, weight: float | Mapping[Any, float]) -> Factor:
+def reweighting(fit: Fit, ids: pd.Index, weight: float | Mapping[Any, float]) -> Factor:
     """Powers that bring the rows to the weights asked for."""
     if isinstance(weight, Mapping):
         missing = [i for i in ids if i not in weight]
@@ -102,8 +102,8 @@ def _reweighting(fit: Fit, ids: pd.Index, weight: float | Mapping[Any, float]) -
     return Factor(current.at(positions), wanted - held[positions])
 
 
-def _relabelling(fit: Fit, ids: pd.Index, relabel: Mapping[Any, Any]) -> tuple[Factor, Factor]:
-    """Delete the rows as they are, insert them with the other outcome."""
+def relabelling(fit: Fit, ids: pd.Index, relabel: Mapping[Any, Any]) -> tuple[Factor, Factor]:
+    """Factors that delete the rows as they are, and insert them with the other outcome."""
     if set(relabel) != set(ids):
         raise DataError("a new outcome for each row, and no other", f"{len(relabel)} outcomes for {len(ids)} rows")
     current, held = fit.current()

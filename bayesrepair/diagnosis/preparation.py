@@ -130,6 +130,17 @@ def prepare(
     return Tables(train, held_out, recipe, tuple(predictors), formula, group, (*notes, *recipe.notes))
 
 
+def prepare_alone(
+    frame: pd.DataFrame, *, target: str, formula: str | None = None, family: str = "auto", group: str | None = None
+) -> Tables:
+    """Check a table of which nothing is held out; see `prepare`."""
+    predictors = used_columns(frame, target, formula=formula, aside=[] if group is None else [group])
+    check_training(frame, target, predictors=predictors, family=family, group=group)
+    recipe, _ = read_recipe(frame[[*predictors, target]], target=target, formula=formula, family=family)
+    notes = (*suspicious_constants(frame, predictors), *recipe.notes)
+    return Tables(frame, frame.iloc[:0], recipe, tuple(predictors), formula, group, notes)
+
+
 def _held_out(
     frame: pd.DataFrame,
     recipe: TableRecipe,

@@ -32,7 +32,7 @@ Tell = Callable[[str, Literal["step", "note"]], None]
 
 
 @dataclass(eq=False)
-class _Steps:
+class Steps:
     """Says what is being done, and keeps how long it took."""
 
     tell: Tell
@@ -41,12 +41,14 @@ class _Steps:
 
     @contextmanager
     def step(self, name: str, said: str) -> Iterator[None]:
+        """Say what begins, and keep how long it takes."""
         self.tell(said, "step")
         started = time.perf_counter()
         yield
         self.seconds[name] = time.perf_counter() - started
 
     def note(self, said: str) -> None:
+        """Say what was decided, and keep it."""
         self.notes.append(said)
         self.tell(said, "note")
 
@@ -114,14 +116,14 @@ def diagnose(
         If action or method is unknown, or relabelling is asked for where there are no classes.
     """
     check_request(tables, top=top, action=action, method=method)
-    steps = _Steps(tell or (lambda said, kind: None), notes=list(notes))
+    steps = Steps(tell or (lambda said, kind: None), notes=list(notes))
     for said in tables.notes:
         steps.note(said)
     seeds = np.random.SeedSequence(random_seed).generate_state(4).tolist()
     options = {"draws": draws, "random_seed": random_seed, "progressbar": progressbar, **(sampling or {})}
     model = f"{tables.recipe.target.family} model of {tables.target!r}"
     with steps.step("sampling", f"Compiling and sampling a {model} on {len(tables.train)} rows"):
-        fit = _fitted(tables, options)
+        fit = fitted(tables, options)
     with steps.step("failures", f"Finding failures among {len(tables.held_out)} held-out rows"):
         failures = _failures(fit, tables.held_out, failed, level)
     parts = divide(failures, choosing=top == "auto", repairing=action != "none", random_seed=random_seed)
@@ -175,7 +177,8 @@ def _against(against: str) -> str:
     return "failures and handled rows" if against == "held_out" else "failures alone"
 
 
-def _fitted(tables: Tables, options: Mapping[str, Any]) -> Fit:
+def fitted(tables: Tables, options: Mapping[str, Any]) -> Fit:
+    """Fit of the training rows; all their columns are shown beside results."""
     columns = [*tables.predictors, tables.target]
     family = tables.recipe.target.family
     fit = from_table(tables.train[columns], target=tables.target, formula=tables.formula, family=family, **options)

@@ -11,7 +11,7 @@ from bayesrepair.reading.table import read_table
 from bayesrepair.status import DataError
 
 
-def read_row_list(path: str | Path, index: pd.Index) -> np.ndarray:
+def read_row_list(path: str | Path, index: pd.Index, *, what: str = "held-out rows that failed") -> np.ndarray:
     """Read which rows are meant, as a mask over ``index``.
 
     Parameters
@@ -20,6 +20,8 @@ def read_row_list(path: str | Path, index: pd.Index) -> np.ndarray:
         A text file with one id a line, or a CSV file with a column ``row``.
     index : Index
         The ids that there are.
+    what : str
+        What the rows are, for messages.
 
     Returns
     -------
@@ -40,10 +42,8 @@ def read_row_list(path: str | Path, index: pd.Index) -> np.ndarray:
     unknown = [value for value in wanted if value not in known]
     if unknown:
         some = ", ".join(map(repr, list(known)[:3]))
-        remedy = "List the ids of the held-out rows that failed."
-        raise DataError(
-            f"ids of held-out rows (such as {some})", f"{len(unknown)} unknown, such as {unknown[0]!r}", remedy
-        )
+        got = f"{len(unknown)} unknown, such as {unknown[0]!r}"
+        raise DataError(f"ids of {what} (such as {some})", got, f"List the ids of the {what}.")
     mask = np.zeros(len(index), dtype=bool)
     mask[[known[value] for value in wanted]] = True
     return mask

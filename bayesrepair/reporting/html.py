@@ -97,9 +97,20 @@ def report(
         title=title, asked=asked, notes=notes, shown=shown,
     )  # fmt: skip
     sections = [section(material) for section in _sections(material)]
+    return write_page(material.title, sections, path, contents=contents)
+
+
+def write_page(
+    title: str,
+    sections: Sequence[Section],
+    path: str | os.PathLike[str],
+    *,
+    contents: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write sections as one self-contained HTML file and, where asked, as JSON for `report_again`."""
     if contents is not None:
-        _write(to_json(material.title, sections), contents)
-    return _write(_page(material.title, sections), path)
+        _write(to_json(title, sections), contents)
+    return _write(_page(title, sections), path)
 
 
 def report_again(contents: str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:
