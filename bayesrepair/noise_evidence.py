@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,10 +46,25 @@ class NoiseEvidence:
         """Standard error of ``gain``."""
         return float(np.sqrt(len(self.difference)) * self.difference.std(ddof=1))
 
-    @property
+    @cached_property
     def weight(self) -> float:
         """Pseudo-BMA+ weight of the noise-aware model against a model in which every label is right."""
         return bootstrap_weight(self.difference)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether exceptions by nature are so common that wrong labels can be mistaken for them."""
+        return self.exceptions > MUCH_OVERLAP
+
+    @property
+    def prob_noise(self) -> float:
+        """Probability that the noise is there at all: ``weight`` where the classes overlap, else one.
+
+        Leave-one-out scores have little power: on breast cancer with a fifth of the labels flipped they gain 7 ± 5
+        nats, on Pima with a tenth up to 4 ± 3, where true exceptions alone gain 1 ± 3. Where the classes separate, a
+        row far inside the other class is worth a look whatever the scores say.
+        """
+        return self.weight if self.overlaps else 1.0
 
     @property
     def learned(self) -> float:
@@ -90,18 +106,19 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
         wanted = f"(wanted: at most {GOOD_RHAT}, at least {ENOUGH:.0f})"
         return Status("unreliable", f"{seen} {wanted}", "Pass more draws=, such as twice as many.")
     doubts = []
-    if evidence.weight < CLEAR:
+    if evidence.overlaps:
         doubts.append(
-            "a wrong label and a natural exception cannot be told apart: a model in which every label is right "
-            "predicts about as well, and the expected count and precision allow for no wrong label at all"
+            f"the classes overlap ({evidence.exceptions:.0%} of the records are exceptions by nature), and what looks "
+            "like wrong labels can be a shape of the classes that the model lacks"
         )
-    if evidence.exceptions > MUCH_OVERLAP:
-        doubts.append(
-            f"the classes overlap ({evidence.exceptions:.0%} of the records are exceptions by nature): what looks like "
-            "wrong labels can be a shape of the classes that the model lacks"
-        )
+        if evidence.weight < CLEAR:
+            doubts.append(
+                "a wrong label and a natural exception cannot be told apart: a model in which every label is right "
+                "predicts about as well, and the expected count and precision allow for no wrong label at all"
+            )
     if np.isnan(rhat):
         doubts.append("a Gaussian at the mode stands in for the posterior; method='nuts' samples it")
     if doubts:
         return Status("checked", f"{'; '.join(doubts)}; {evidence}", _ASK)
-    return Status("ok", f"r-hat {rhat:.3f}, ESS {ess:.0f}; {evidence}")
+    little = "; little speaks for wrong labels at all" if evidence.weight < 0.5 else ""
+    return Status("ok", f"r-hat {rhat:.3f}, ESS {ess:.0f}; {evidence}{little}")

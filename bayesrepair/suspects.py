@@ -107,8 +107,8 @@ class Suspects:
 
     @property
     def prob_noise(self) -> float:
-        """Weight of the noise-aware model against one in which every label is right; one where none was compared."""
-        return 1.0 if self.noise_evidence is None else self.noise_evidence.weight
+        """Probability that there is noise at all, as expected counts and precisions have it; see `NoiseEvidence`."""
+        return 1.0 if self.noise_evidence is None else self.noise_evidence.prob_noise
 
     @property
     def expected_count(self) -> Expected:
