@@ -86,7 +86,7 @@ class Transition:
         return np.concatenate(parts, axis=1)
 
 
-class _Values:
+class NoiseValues:
     """Unconstrained values as they are called for, with their priors."""
 
     def __init__(self, taken: Mapping[str, Any]) -> None:
@@ -132,7 +132,7 @@ class _Values:
 
 def label_transition(noise: LabelNoise, classes: int, taken: Mapping[str, Any]) -> Transition:
     """Expressions for a `LabelNoise` of K classes; ``taken`` are names that the user's model has."""
-    values = _Values(taken)
+    values = NoiseValues(taken)
     logit = _logits(values, noise, classes)
     rate = 0.5 * pt.sigmoid(logit)
     target = _targets(values, noise, classes)
@@ -155,7 +155,7 @@ def label_transition(noise: LabelNoise, classes: int, taken: Mapping[str, Any]) 
     )
 
 
-def _logits(values: _Values, noise: LabelNoise, classes: int) -> Any:
+def _logits(values: NoiseValues, noise: LabelNoise, classes: int) -> Any:
     """(G + 1, K) or (1, K) logits of twice the rate."""
     by_class: Any
     if noise.mechanism == "class":
@@ -172,7 +172,7 @@ def _logits(values: _Values, noise: LabelNoise, classes: int) -> Any:
     return by_class[None, :] + pt.concatenate([effect, pt.zeros(1)])[:, None]
 
 
-def _targets(values: _Values, noise: LabelNoise, classes: int) -> Any:
+def _targets(values: NoiseValues, noise: LabelNoise, classes: int) -> Any:
     """(K, K), rows sum to one, zero on the diagonal."""
     if classes == 2 or noise.mechanism == "uniform":
         return pt.constant((1.0 - np.eye(classes)) / (classes - 1))

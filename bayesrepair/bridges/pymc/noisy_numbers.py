@@ -15,7 +15,7 @@ from scipy.special import expit
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.bridges.pymc.graph import RowGraph, RowInput
-from bayesrepair.bridges.pymc.label_transition import Prior, _Values
+from bayesrepair.bridges.pymc.label_transition import NoiseValues, Prior
 from bayesrepair.bridges.pymc.noisy_model import NoisyPyMCModel
 from bayesrepair.bridges.pymc.number_errors import Numbers, Right, any_count, has_tail, numbers, overdispersed, tailed
 from bayesrepair.noise import SOURCE
@@ -80,7 +80,7 @@ def noisy_number_graph(graph: RowGraph, noise: NumberNoise) -> tuple[RowGraph, N
     """
     if SOURCE in graph.inputs:
         raise UnsupportedModelError(f"a model without an array {SOURCE!r}", "one", "Rename that array.")
-    values = _Values(dict.fromkeys([*(str(v.name) for v in graph.value_vars), *graph.inputs, *graph.constrained]))
+    values = NoiseValues(dict.fromkeys([*(str(v.name) for v in graph.value_vars), *graph.inputs, *graph.constrained]))
     reported: dict[str, Any] = {}
     rate = _rates(values, noise)
     outcome = numbers(graph)
@@ -122,7 +122,7 @@ def noisy_number_graph(graph: RowGraph, noise: NumberNoise) -> tuple[RowGraph, N
     return noisy, errors
 
 
-def _rates(values: _Values, noise: NumberNoise) -> Any:
+def _rates(values: NoiseValues, noise: NumberNoise) -> Any:
     """(G + 1,) or (1,) shares of wrong records."""
     level = values.normal("error_level", mean=noise.level, sd=noise.level_sd)
     if not noise.groups:
@@ -132,7 +132,7 @@ def _rates(values: _Values, noise: NumberNoise) -> Any:
     return 0.5 * pt.sigmoid(level + pt.concatenate([effect, pt.zeros(1)]))
 
 
-def _right(outcome: Numbers, noise: NumberNoise, values: _Values, reported: dict[str, Any]) -> Right:
+def _right(outcome: Numbers, noise: NumberNoise, values: NoiseValues, reported: dict[str, Any]) -> Right:
     if isinstance(outcome.op, PoissonRV):
         reported["overdispersion"] = values.half_normal("error_overdispersion", noise.dispersion)
         return overdispersed(outcome, reported["overdispersion"])
@@ -143,7 +143,7 @@ def _right(outcome: Numbers, noise: NumberNoise, values: _Values, reported: dict
     return Right(((pt.constant(1.0), outcome.graph.log_lik),), outcome.graph.draw)
 
 
-def _wrong(outcome: Numbers, noise: NumberNoise, values: _Values, reported: dict[str, Any]) -> Any:
+def _wrong(outcome: Numbers, noise: NumberNoise, values: NoiseValues, reported: dict[str, Any]) -> Any:
     """(n,) density of wrong records."""
     if outcome.graph.outcome.kind == "count":
         return any_count(outcome)
