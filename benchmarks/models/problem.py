@@ -35,7 +35,7 @@ class Problem:
     short : bool
         Whether a refit takes so long that only a part of the edits is run.
     log_concave : bool
-        Whether the posterior has one mode for certain: then the later refits of a pool may start from the first.
+        Whether the posterior has one mode for certain: HMC moves then renew a refit.
     """
 
     fit: br.Fit
