@@ -1,4 +1,4 @@
-"""The command line: ``bayesrepair diagnose``, ``example``, ``report`` and ``demo``."""
+"""The command line: ``bayesrepair diagnose``, ``suspects``, ``apply``, ``example``, ``report`` and ``demo``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from bayesrepair.cli.apply import apply
 from bayesrepair.cli.demo import demo
 from bayesrepair.cli.diagnose import diagnose
 from bayesrepair.cli.example import example
 from bayesrepair.cli.report import report
+from bayesrepair.cli.suspects import suspects
 
 app = typer.Typer(
     name="bayesrepair",
@@ -21,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(diagnose)
+app.command()(suspects)
+app.command()(apply)
 app.command()(example)
 app.command()(report)
 app.command()(demo)

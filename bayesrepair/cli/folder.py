@@ -53,12 +53,31 @@ def refuse_taken(folder: Path, *, force: bool) -> None:
         return
     if not force:
         raise DataError("an output folder that does not exist", f"'{folder}', which does", "Add --force to replace it.")
+    from bayesrepair.diagnosis import APPLIED_FILES, LABEL_FILES
     from bayesrepair.diagnosis.result import FILES
 
-    other = sorted(set(os.listdir(folder)) - set(FILES)) if folder.is_dir() else [folder.name]
+    own = {*FILES, *LABEL_FILES, *APPLIED_FILES}
+    other = sorted(set(os.listdir(folder)) - own) if folder.is_dir() else [folder.name]
     if other:
         what = f"'{folder}' to hold nothing but the output of an earlier run"
         raise DataError(what, ", ".join(other[:5]), "Give another folder with --out.")
+    _refuse_decisions(folder / "review.csv")
+
+
+def _refuse_decisions(path: Path) -> None:
+    """Refuse to replace what a person wrote."""
+    from bayesrepair.diagnosis import read_reviewed
+    from bayesrepair.review import DECISION
+
+    if not path.is_file():
+        return
+    try:
+        made = int((read_reviewed(path)[DECISION] != "").sum())
+    except DataError as error:
+        raise DataError(f"'{path}' as suspects wrote it", error.got, "Give another folder with --out.") from error
+    if made:
+        remedy = "Move that file, or give another folder with --out."
+        raise DataError(f"no decisions in '{path}', which would be lost", f"{made}", remedy)
 
 
 def _replace(partial: Path, folder: Path) -> None:

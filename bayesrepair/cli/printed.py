@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bayesrepair.diagnosis import Diagnosis
+from bayesrepair.diagnosis import Applied, Diagnosis, LabelSearch
 from bayesrepair.reporting.wording import decimals, number, percent, plus_minus, value_text
 
 SHOWN = 15  # causes
@@ -60,6 +60,29 @@ def print_diagnosis(found: Diagnosis, voice: Voice) -> None:
         voice.say(found.edited.status.remedy, "yellow")
 
 
+def print_labels(found: LabelSearch, voice: Voice) -> None:
+    """Print the most suspicious rows, groups, and the verdict."""
+    console = voice.console
+    console.print()
+    console.print(suspects_table(found))
+    if found.suspects.evidence.groups:
+        console.print(error_rates_table(found.suspects.groups))
+    console.print()
+    voice.say(found.verdict, "bold")
+    status = found.suspects.status
+    voice.say(str(status), "" if status.level == "ok" else "yellow")
+
+
+def print_applied(found: Applied, voice: Voice) -> None:
+    """Print what was decided, and what the repair is worth."""
+    voice.say("")
+    if found.edited.verification is not None:
+        voice.console.print(verification_table(found.edited.verification.frame()))
+    voice.say(found.verdict, "bold")
+    if found.edited.status.remedy:
+        voice.say(found.edited.status.remedy, "yellow")
+
+
 def print_files(files: Sequence[Path], voice: Voice) -> None:
     """Print where the files are."""
     voice.say("")
@@ -99,6 +122,32 @@ def causes_table(found: Diagnosis) -> Table:
         if found.truth is not None:
             cells.append("wrong" if row in wrong else "")
         table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def suspects_table(found: LabelSearch) -> Table:
+    """The rows whose label is most probably wrong."""
+    frame = found.suspects.frame().head(SHOWN)
+    instead = "suggested" if "suggested" in frame else "predicted"
+    table = _table(f"Suspects among {len(found.suspects)} rows")
+    for name in ("row", "given", instead, "P(wrong)", "why"):
+        table.add_column(name, justify="right" if name in ("row", "P(wrong)") else "left")
+    for row, line in frame.iterrows():
+        cells = [str(row), value_text(line["given"]), value_text(line[instead])]
+        cells += [decimals(line["prob_wrong"], 3), str(line["reason"])]
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def error_rates_table(groups: pd.DataFrame) -> Table:
+    """Error rate of each group, the highest first."""
+    table = _table(f"Errors by {groups.index.name}")
+    for name in (str(groups.index.name), "rows", "error rate", "90 % interval", "P(highest)"):
+        table.add_column(name, justify="right")
+    for group, line in groups.head(SHOWN).iterrows():
+        interval = f"{percent(line['low'], 1)} to {percent(line['high'], 1)}"
+        rate = percent(line["rate"], 1)
+        table.add_row(Text(str(group)), f"{line['rows']:.0f}", rate, interval, decimals(line["prob_highest"], 2))
     return table
 
 
