@@ -42,7 +42,8 @@ class Joined:
     def frame(self) -> pd.DataFrame:
         """Columns ``fused, score, rank_score, prob_wrong, rank_prob_wrong, given, suggested``, then the table's own.
 
-        Ranks are 1 for the worst; ``fused`` is 1 where both lists put a row first, 0 where both put it last.
+        Of numbers ``predicted`` stands in for ``suggested``. Ranks are 1 for the worst; ``fused`` is 1 where both
+        lists put a row first, 0 where both put it last.
         """
         return self.scores.copy()
 
@@ -105,7 +106,6 @@ def join(causes: Causes, suspects: Suspects) -> Joined:
         "rank_prob_wrong": ranks[1],
         "given": found["given"],
     }
-    if "suggested" in found:
-        columns["suggested"] = found["suggested"]
+    columns |= {name: found[name] for name in ("suggested", "predicted") if name in found}
     frame = pd.DataFrame({name: np.asarray(column) for name, column in columns.items()}, index=index)
     return Joined(ranked(frame, "fused", causes.fit.table), regime(causes, suspects))

@@ -225,6 +225,8 @@ def rehearse(
     cheap = method == "laplace" or (method == "auto" and (isinstance(fit.posterior, Gaussian) or len(rows) > MANY_ROWS))
     group = known.group[: known.training]
     open_to_errors = ~known.trusted[: known.training] & ((mechanism != "group") | (group < len(known.groups)))
+    if noise and not open_to_errors.any():
+        raise DataError("rows that may become wrong", "none that are not trusted", "Trust fewer rows.")
     lines, bins = [], []
     with row_progress("Rehearsing", runs + 1, shown=progressbar) as advance:
         stage = Stage(
@@ -244,7 +246,7 @@ def rehearse(
         advance(1)
         already = given.expected_count
         wanted = min(max(1, round(already.mean)), len(rows) - 1) if k is None and not noise else k
-        stage = replace(stage, k=wanted, already=given.scores["prob_wrong"])
+        stage = replace(stage, k=wanted, given=given.scores[["prob_wrong", "surprise"]])
         for _ in range(runs):
             line, bins_of_run = run(stage, rng)
             lines.append(line)

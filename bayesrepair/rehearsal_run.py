@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from bayesrepair.model import Trainable
 from bayesrepair.noise import Mechanism
 from bayesrepair.planting import Planted, Where, clean, plant
 from bayesrepair.posterior import Gaussian
-from bayesrepair.rehearsal_harm import Action, repaired
+from bayesrepair.rehearsal_harm import Action, Scored, covered, harm
 from bayesrepair.rows import Rows
 from bayesrepair.suspects import Suspects, find_suspects
 
@@ -46,8 +46,8 @@ class Stage:
     k : int, optional
         Rows that are removed; as many as were planted by default.
     action : {"drop", "relabel"}
-    already : Series, optional
-        ``prob_wrong`` of each row as given, by row id.
+    given : DataFrame
+        ``prob_wrong`` and ``surprise`` of each row as given, by row id.
     """
 
     fit: Fit
@@ -61,7 +61,7 @@ class Stage:
     holdout: Rows | None
     k: int | None
     action: Action
-    already: pd.Series | None = None
+    given: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def cheap(self) -> bool:
@@ -89,71 +89,89 @@ def refit(fit: Fit, rows: Rows, rng: np.random.Generator) -> Fit:
 
 def run(stage: Stage, rng: np.random.Generator) -> tuple[dict[str, Any], pd.DataFrame]:
     """A line of figures, and a line for each bin of ``prob_wrong``: ``rows, claimed, wrong`` (sums)."""
-    theta, holdout = None, stage.holdout
-    if stage.noise:
-        planted = plant(
-            stage.fit,
-            stage.fit.rows,
-            noise=stage.noise,
-            mechanism=stage.mechanism,
-            group=stage.group,
-            open_to_errors=stage.open_to_errors,
-            rng=rng,
-        )
-        fit = refit(stage.fit, planted.rows, rng)
-    else:
-        draws = stage.fit.draws
-        theta = draws.theta[rng.choice(len(draws), p=draws.weights)]
-        rows = clean(stage.fit, stage.fit.rows, theta, rng)
-        holdout = None if holdout is None else clean(stage.fit, holdout, theta, rng)
-        planted = Planted(rows, np.zeros(len(rows), dtype=bool))
-        fit = refit(stage.fit, rows, rng)
-    suspects = stage.suspects(fit, rng)
-    size = int(planted.wrong.sum()) if stage.k is None else stage.k
-    line = {"planted": int(planted.wrong.sum()), "k": size} | detected(suspects, planted, size, stage.already)
-    if stage.holdout is not None and stage.noise:
-        line |= _with_causes(fit, stage.holdout, suspects, planted, rng)
-    line |= repaired(
-        stage.fit, fit, suspects, planted, size, action=stage.action, holdout=holdout, theta=theta, rng=rng
+    return _with_errors(stage, rng) if stage.noise else _without_errors(stage, rng)
+
+
+def _with_errors(stage: Stage, rng: np.random.Generator) -> tuple[dict[str, Any], pd.DataFrame]:
+    planted = plant(
+        stage.fit,
+        stage.fit.rows,
+        noise=stage.noise,
+        mechanism=stage.mechanism,
+        group=stage.group,
+        open_to_errors=stage.open_to_errors,
+        rng=rng,
     )
+    fit = refit(stage.fit, planted.rows, rng)
+    suspects = stage.suspects(fit, rng)
+    count = int(planted.wrong.sum())
+    size = count if stage.k is None else stage.k
+    line = {"planted": count, "k": size} | claims(suspects, planted, size)
+    line |= detected(suspects, planted, size, stage.given["prob_wrong"])
+    if stage.holdout is not None:
+        line |= _with_causes(fit, stage.holdout, suspects, planted, rng)
+    before = Scored(stage.fit, stage.given["surprise"])
+    harmed, _ = harm(before, suspects, planted, size, action=stage.action, holdout=stage.holdout, rng=rng)
+    return line | harmed, _bins(suspects, planted)
+
+
+def _without_errors(stage: Stage, rng: np.random.Generator) -> tuple[dict[str, Any], pd.DataFrame]:
+    assert stage.k is not None  # `rehearse` has said how many
+    draws = stage.fit.draws
+    theta = draws.theta[rng.choice(len(draws), p=draws.weights)]
+    rows = clean(stage.fit, stage.fit.rows, theta, rng)
+    holdout = None if stage.holdout is None else clean(stage.fit, stage.holdout, theta, rng)
+    planted = Planted(rows, np.zeros(len(rows), dtype=bool))
+    fit = refit(stage.fit, rows, rng)
+    suspects = stage.suspects(fit, rng)
+    line = {"planted": 0, "k": stage.k} | claims(suspects, planted, stage.k)
+    before = Scored(fit, suspects.scores["surprise"])
+    harmed, after = harm(before, suspects, planted, stage.k, action=stage.action, holdout=holdout, rng=rng)
+    line |= {name: value for name, value in harmed.items() if not name.endswith("_planted")}
+    line |= {"covered": covered(fit, theta), "covered_repaired": covered(after, theta)}
     return line, _bins(suspects, planted)
 
 
-def detected(suspects: Suspects, planted: Planted, size: int, already: pd.Series | None = None) -> dict[str, Any]:
-    """What was found, what was claimed, and whether both agree."""
+def claims(suspects: Suspects, planted: Planted, size: int) -> dict[str, Any]:
+    """What the suspects claim, and whether it is true of the first ``size`` rows."""
     scores = suspects.scores
-    wrong = pd.Series(planted.wrong, index=planted.rows.index).reindex(scores.index).to_numpy()
+    wrong = _in_order(planted, scores.index)
     claimed = suspects.expected_precision(size)
-    true = wrong[:size].mean()
-    line = {
+    flagged = scores["prob_wrong"].to_numpy() > 0.5
+    return {
         "claimed": claimed.mean,
         "claimed_low": claimed.low,
         "claimed_high": claimed.high,
-        "inside": bool(claimed.low <= true <= claimed.high),
-        "flagged": int((scores["prob_wrong"] > 0.5).sum()),
-        "flagged_right": int((~wrong[scores["prob_wrong"].to_numpy() > 0.5]).sum()),
+        "inside": bool(claimed.low <= wrong[:size].mean() <= claimed.high),
+        "flagged": int(flagged.sum()),
+        "flagged_right": int((flagged & ~wrong).sum()),
         "counted": suspects.expected_count.mean,
         "status": suspects.status.level,
         "rhat": suspects.rhat,
     }
-    if not wrong.any():
-        return line
-    line |= {
-        "precision": float(true),
+
+
+def detected(suspects: Suspects, planted: Planted, size: int, already: pd.Series) -> dict[str, Any]:
+    """What was found of the planted errors; ``already`` is ``prob_wrong`` of the outcomes as given."""
+    scores = suspects.scores
+    wrong = _in_order(planted, scores.index)
+    line = {
+        "precision": float(wrong[:size].mean()),
         # were the model right about the given outcomes, some of the false alarms would be none
-        "precision_most": float((wrong + ~wrong * _before(scores.index, already))[:size].mean()),
+        "precision_most": float(np.where(wrong, 1.0, already.reindex(scores.index))[:size].mean()),
         "recall": float(wrong[:size].sum() / wrong.sum()),
         "average_precision": float(average_precision_score(wrong, scores["prob_wrong"])),
         "surprise_precision": float(average_precision_score(wrong, scores["surprise"])),
     }
-    if planted.group is not None and suspects.evidence.groups:
+    if planted.group is not None:
         worst = suspects.groups.index[0]
         line["group_found"] = bool(worst == suspects.evidence.groups[planted.group])
     return line
 
 
-def _before(index: pd.Index, already: pd.Series | None) -> np.ndarray:
-    return np.zeros(len(index)) if already is None else already.reindex(index).to_numpy()
+def _in_order(planted: Planted, index: pd.Index) -> np.ndarray:
+    """Which rows are wrong, in the order of an index."""
+    return pd.Series(planted.wrong, index=planted.rows.index).reindex(index).to_numpy()
 
 
 def _with_causes(

@@ -112,8 +112,9 @@ def _needless(rehearsal: Rehearsal) -> str:
     score, shift, spread = (rehearsal.expected(name) for name in ("score_repaired", "shift", "sd_ratio"))
     runs = rehearsal.runs
     verb = "Removing" if rehearsal.action == "drop" else "Relabelling"
+    whose = "held-out rows" if rehearsal.held_out else "training rows"
     text = (
-        f"{verb} {_k(rehearsal)} rows needlessly changes the log score of {_clean(rehearsal).replace(' planted', 'n')} "
+        f"{verb} {_k(rehearsal)} rows needlessly changes the log score of {whose} "
         f"by {score.mean:+.3f} ({score.low:+.3f} to {score.high:+.3f}) nats a row, moves posterior means by "
         f"{shift.mean:.2f} sds and multiplies posterior sds by {spread.mean:.2f}; 90 % intervals cover "
         f"{runs['covered'].mean():.0%} of the parameters before it and {runs['covered_repaired'].mean():.0%} after"
