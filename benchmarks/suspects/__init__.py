@@ -100,9 +100,10 @@ def _partial(options: argparse.Namespace) -> bool:
 
 
 def _run(options: argparse.Namespace, methods: list[str], deadline: float) -> None:
-    for data in options.data or DATA:  # a data set at a time: its models are compiled once
-        seeds = DATA[data].seeds if options.seeds is None else options.seeds
-        for seed in range(options.start, options.start + seeds):
+    datasets = options.data or list(DATA)
+    most = {data: DATA[data].seeds if options.seeds is None else options.seeds for data in datasets}
+    for seed in range(options.start, options.start + max(most.values())):  # what is cut short has whole seeds
+        for data in (d for d in datasets if seed < options.start + most[d]):
             for noise in DATA[data].noises:
                 if time.time() < deadline and (not options.noise or noise in options.noise):
                     run_cell(data, noise, seed, methods, fresh=options.fresh, deadline=deadline)

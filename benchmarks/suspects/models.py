@@ -15,11 +15,14 @@ import bayesrepair as br
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.bridges.pymc.sampling import NutsSettings
+from bayesrepair.model import Outcome
 from bayesrepair.posterior import Gaussian
+from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from benchmarks.suspects.base import Base
+from benchmarks.suspects.cells import Cell
 
 SAMPLING = NutsSettings(draws=500, tune=500, chains=4, cores=1)
-LARGE = 150  # parameters beyond which the Laplace approximation serves
+LARGE = 150  # parameters beyond which the closed form of softmax models serves, with its Laplace approximation
 FREQUENCIES = 100
 AMPLITUDE = 3.0
 
@@ -63,6 +66,11 @@ class _Last:
 _LAST = _Last()
 
 
+def too_large(base: Base) -> bool:
+    """Whether sampling a regression on the features of a cell would take minutes."""
+    return base.cell.n_classes > 2 and base.features.shape[1] * base.cell.n_classes > LARGE
+
+
 def problem(base: Base, *, basis: str = "features", laplace: bool = False) -> Problem:
     """Plain fit of a cell.
 
@@ -72,7 +80,7 @@ def problem(base: Base, *, basis: str = "features", laplace: bool = False) -> Pr
     basis : {"features", "fourier"}
         The table (of a net, its penultimate layer), or random Fourier features of the table.
     laplace : bool
-        Laplace approximation instead of draws; taken anyway where there are many parameters.
+        Laplace approximation instead of draws.
     """
     cell = base.cell
     fourier = basis == "fourier"
@@ -81,21 +89,31 @@ def problem(base: Base, *, basis: str = "features", laplace: bool = False) -> Pr
         middle, spread = x.mean(axis=0), x.std(axis=0)
         scale = np.where(spread > 1e-9, spread, 1.0)
         x, x_test = (x - middle) / scale, (x_test - middle) / scale
-    model = _bridge(len(cell.y), x.shape[1], cell.n_classes, fourier)
-    cheap = laplace or model.n_params > LARGE
-    name = (cell.name, basis, str(cheap))
+    large = too_large(base) and not fourier
+    name = (cell.name, basis, str(laplace))
     if _LAST.name != name or _LAST.problem is None:
-        rows = model.rows({"x": x, "y": cell.y})
-        rng = np.random.default_rng([cell.seed, 4])
-        start = Gaussian(np.zeros(model.n_params), np.eye(model.n_params)) if cheap else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            posterior = model.train(rows, start=start, rng=rng)
-        _LAST.name, _LAST.problem = (
-            name,
-            Problem(br.Fit(model, rows, posterior), model.rows({"x": x_test, "y": cell.y_test})),
-        )
+        made = _closed(cell, x, x_test) if large else _sampled(cell, x, x_test, shrunk=fourier, laplace=laplace)
+        _LAST.name, _LAST.problem = name, made
     return _LAST.problem
+
+
+def _closed(cell: Cell, x: np.ndarray, x_test: np.ndarray) -> Problem:
+    model = SoftmaxModel(Features(x.shape[1], cell.n_classes), Outcome("y", "class", tuple(range(cell.n_classes))))
+    rows, test = (
+        br.Rows({"x": part, "y": labels}, np.arange(len(labels)))
+        for part, labels in ((x, cell.y), (x_test, cell.y_test))
+    )
+    return Problem(softmax_fit(model, rows), test)
+
+
+def _sampled(cell: Cell, x: np.ndarray, x_test: np.ndarray, *, shrunk: bool, laplace: bool) -> Problem:
+    model = _bridge(len(cell.y), x.shape[1], cell.n_classes, shrunk)
+    rows = model.rows({"x": x, "y": cell.y})
+    start = Gaussian(np.zeros(model.n_params), np.eye(model.n_params)) if laplace else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        posterior = model.train(rows, start=start, rng=np.random.default_rng([cell.seed, 4]))
+    return Problem(br.Fit(model, rows, posterior), model.rows({"x": x_test, "y": cell.y_test}))
 
 
 def _fourier(x: np.ndarray, x_test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

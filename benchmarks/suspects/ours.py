@@ -11,7 +11,7 @@ import numpy as np
 import bayesrepair as br
 from bayesrepair.posterior import Draws
 from benchmarks.suspects.base import Base
-from benchmarks.suspects.models import problem
+from benchmarks.suspects.models import problem, too_large
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,44 @@ class Ours:
     serves: Callable[[str], bool] = lambda net: True
 
 
-def _suspects(
-    *, trusted: bool = False, basis: str = "features", laplace: bool = False, noise: Any = "auto"
-) -> Callable:
+def _suspects(*, trusted: bool = False, basis: str = "features", laplace: bool = False) -> Callable:
     def run(base: Base) -> dict[str, Any]:
         some = problem(base, basis=basis, laplace=laplace)
         known = some.test.at(base.trusted) if trusted else None
-        suspects = br.find_suspects(some.fit, trusted=known, noise=noise, random_seed=base.cell.seed)
-        return _told(suspects, some.fit, int(base.cell.planted.sum()))
+        suspects = br.find_suspects(some.fit, trusted=known, random_seed=base.cell.seed)
+        return _told(suspects, some.fit, base)
 
     return run
 
 
-def _told(suspects: br.Suspects, plain: br.Fit, k: int) -> dict[str, Any]:
+def _read(*, trusted: bool = False) -> Callable:
+    """From class probabilities alone: those of the training rows out of fold, those of trusted rows from the net."""
+
+    def run(base: Base) -> dict[str, Any]:
+        cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
+        given, probs = np.concatenate([cell.y, cell.y_test[at]]), np.concatenate([base.oof, base.test_probs[at]])
+        known = np.arange(len(cell.y), len(given)) if trusted else None
+        suspects = br.suspects_from_predictions(given, probs, trusted=known, random_seed=cell.seed)
+        return _told(suspects, suspects.plain, base)
+
+    return run
+
+
+def _by_size(*, trusted: bool = False) -> Callable:
+    """The model of the features where it is small enough to be sampled; else what its class probabilities say."""
+    model, reader = _suspects(trusted=trusted), _read(trusted=trusted)
+
+    def run(base: Base) -> dict[str, Any]:
+        return reader(base) if base.cell.net or too_large(base) else model(base)
+
+    return run
+
+
+def _told(suspects: br.Suspects, plain: br.Fit, base: Base) -> dict[str, Any]:
     """What is kept of suspects, in the order of the rows."""
-    prob = suspects.frame()["prob_wrong"].reindex(plain.rows.index).to_numpy()
-    precision, count = suspects.expected_precision(k), suspects.expected_count
+    prob = suspects.frame()["prob_wrong"].reindex(plain.rows.index).to_numpy()[: len(base.cell.y)]
+    precision = suspects.expected_precision(int(base.cell.planted.sum()))
+    count, evidence = suspects.expected_count, suspects.noise_evidence
     sampling = plain.posterior.sampling if isinstance(plain.posterior, Draws) else None
     return {
         "score": prob,
@@ -58,6 +80,8 @@ def _told(suspects: br.Suspects, plain: br.Fit, k: int) -> dict[str, Any]:
         "count_high": count.high,
         "status": suspects.status.level,
         "why": str(suspects.status),
+        "prob_noise": suspects.prob_noise,
+        "exceptions": np.nan if evidence is None else evidence.exceptions,
         "rhat": suspects.rhat,
         "ess": suspects.ess,
         "sampling_seconds": suspects.seconds,
@@ -82,11 +106,13 @@ def _causes(base: Base) -> dict[str, Any]:
 
 
 OURS: dict[str, Ours] = {
-    "ours": Ours(_suspects()),
-    "ours [V]": Ours(_suspects(trusted=True)),
+    "ours": Ours(_by_size()),
+    "ours [V]": Ours(_by_size(trusted=True)),
     "surprise": Ours(_surprise),
     "causes [Fq]": Ours(_causes),
+    "ours, class probabilities": Ours(_read(), serves=lambda net: not net),
     "ours, Laplace": Ours(_suspects(laplace=True), serves=lambda net: not net),
+    "ours, last layer": Ours(_suspects(), serves=bool),
     "ours, Fourier": Ours(_suspects(basis="fourier"), serves=lambda net: net == "mlp"),
     "ours, Fourier [V]": Ours(_suspects(basis="fourier", trusted=True), serves=lambda net: net == "mlp"),
 }
