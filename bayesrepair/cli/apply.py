@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -30,6 +30,9 @@ def apply(
         str, typer.Option(help="How the posterior is edited: auto, weights, transport, retrain.")
     ] = "auto",
     verify: Annotated[bool, typer.Option("--verify", help="Compare with refits; costs two refits.")] = False,
+    inference: Annotated[
+        Literal["auto", "nuts", "laplace"] | None, typer.Option(help="How the table is fitted, as above.")
+    ] = None,
     draws: Annotated[int | None, typer.Option(min=50, help="Draws a chain.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("applied"),
@@ -47,7 +50,8 @@ def apply(
         voice = Voice()
         asked = {
             "table": None if table is None else str(table), "target": target, "id": row_id, "annotator": annotator,
-            "header": header, "formula": formula, "family": family, "draws": draws, "seed": seed,
+            "header": header, "formula": formula, "family": family, "inference": inference, "draws": draws,
+            "seed": seed,
         }  # fmt: skip
         review = diagnosis.read_reviewed(reviewed)
         known = _settings(reviewed, asked)
@@ -64,7 +68,8 @@ def apply(
         voice.say(f"{decided}\n{reviewed.name}: {decisions!r}")
         with output_folder(out, force=force) as partial, heard_warnings(voice.warn) as heard:
             found = diagnosis.apply_decisions(
-                tables, decisions, method=method, verify=verify, draws=known["draws"],
+                tables, decisions, method=method, verify=verify, inference=known["inference"],
+                draws=known["draws"],
                 title=f"{Path(known['table']).name}: reviewed {given.target}", settings={**known, "method": method},
                 notes=(decided,), random_seed=known["seed"], tell=voice.tell,
             ).noting(heard)  # fmt: skip
@@ -76,7 +81,7 @@ def apply(
         voice.say(f"To look again, with what is known now: {again}")
 
 
-DEFAULTS: dict[str, Any] = {"header": "auto", "family": "auto", "draws": 1000, "seed": 0}
+DEFAULTS: dict[str, Any] = {"header": "auto", "family": "auto", "inference": "auto", "draws": 1000, "seed": 0}
 
 
 def _settings(reviewed: Path, asked: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def suspects(
         voice.say(decided)
         settings = {
             "table": str(table.absolute()), "target": given.target, "id": given.row_id, "annotator": given.group,
-            "header": header, "formula": formula, "family": family, "noise": noise, "method": method, "draws": draws,
+            "header": header, "formula": formula, "family": family, "noise": noise, "inference": method, "draws": draws,
             "seed": seed,
         }  # fmt: skip
         with output_folder(out, force=force) as partial, heard_warnings(voice.warn) as heard:

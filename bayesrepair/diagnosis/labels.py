@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.diagnosis.preparation import Tables
-from bayesrepair.diagnosis.run import Steps, Tell, fitted
+from bayesrepair.diagnosis.run import Steps, Tell, fitted, options_of
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Mechanism
 from bayesrepair.reporting import write_csv
@@ -140,9 +140,7 @@ def find_wrong_labels(
     steps = Steps(tell or (lambda said, kind: None), notes=list(notes))
     for said in tables.notes:
         steps.note(said)
-    options: dict[str, Any] = {"random_seed": random_seed, "progressbar": progressbar, "draws": draws}
-    if method == "laplace":
-        options = {"method": "laplace", "progressbar": progressbar}
+    options = options_of(method, draws=draws, random_seed=random_seed, progressbar=progressbar)
     with steps.step("sampling", f"Fitting a {tables.recipe.target.family} model of {len(tables.train)} rows"):
         fit = fitted(tables, options)
     with steps.step("suspects", "Fitting it again with labels that can be wrong"):

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bayesrepair.datatree import save_posteriors
 from bayesrepair.diagnosis.preparation import Tables
-from bayesrepair.diagnosis.run import Steps, Tell, fitted
+from bayesrepair.diagnosis.run import Steps, Tell, fitted, options_of
 from bayesrepair.edit import Edited
 from bayesrepair.reading.text import find_delimiter, read_text
 from bayesrepair.receipt import receipt, receipt_group
@@ -22,6 +22,7 @@ from bayesrepair.reporting import report
 from bayesrepair.reporting.csv_files import FORMULA_STARTS
 from bayesrepair.review import DECISION, Decisions, read_decisions
 from bayesrepair.status import DataError
+from bayesrepair.suspicion import Method
 from bayesrepair.verification import verify as verify_edit
 
 APPLIED_FILES = (
@@ -160,6 +161,7 @@ def apply_decisions(
     *,
     method: str = "auto",
     verify: bool = False,
+    inference: Method = "auto",
     draws: int = 1000,
     title: str = "Reviewed labels",
     settings: Mapping[str, Any] | None = None,
@@ -178,6 +180,8 @@ def apply_decisions(
         How the posterior is edited; see `bayesrepair.edit`.
     verify : bool
         Also compare with refits.
+    inference : {"auto", "nuts", "laplace"}
+        ``"laplace"``: the fit is the Gaussian at the mode.
     draws : int
         Draws a chain.
     title, settings, notes
@@ -194,7 +198,7 @@ def apply_decisions(
     for said in tables.notes:
         steps.note(said)
     with steps.step("sampling", f"Fitting a {tables.recipe.target.family} model of {len(tables.train)} rows"):
-        fit = fitted(tables, {"random_seed": random_seed, "progressbar": progressbar, "draws": draws})
+        fit = fitted(tables, options_of(inference, draws=draws, random_seed=random_seed, progressbar=progressbar))
     with steps.step("repair", f"Carrying {len(decisions.changed)} decisions into the posterior"):
         edited = decisions.apply(fit, method=method, random_seed=random_seed)
     if verify:

@@ -177,6 +177,13 @@ def _against(against: str) -> str:
     return "failures and handled rows" if against == "held_out" else "failures alone"
 
 
+def options_of(method: str, *, draws: int, random_seed: int, progressbar: bool) -> dict[str, Any]:
+    """Keywords of `from_table`: those of the sampler, or the Gaussian at the mode."""
+    if method == "laplace":
+        return {"method": "laplace", "progressbar": progressbar}
+    return {"random_seed": random_seed, "progressbar": progressbar, "draws": draws}
+
+
 def fitted(tables: Tables, options: Mapping[str, Any]) -> Fit:
     """Fit of the training rows; all their columns are shown beside results."""
     columns = [*tables.predictors, tables.target]

@@ -27,8 +27,9 @@ def in_short(suspects: Suspects, review: pd.DataFrame) -> Section:
         f"About {whole(count.mean)} of {whole(size)} labels are expected to be wrong (90 %: {whole(count.low)} to "
         f"{whole(count.high)})."
     )
-    blocks: list[Block] = [Note(f"{text} {suspects.status.message}.", TONES[suspects.status.level], heading="Suspects")]
-    items = [_worth_of_review(suspects, len(review))] if len(review) else []
+    worth = _worth_of_review(suspects, len(review)) if len(review) else ""
+    blocks: list[Block] = [Note(f"{text} {worth}", TONES[suspects.status.level], heading=_heading(suspects))]
+    items = [f"How far to trust this: {suspects.status.message}."]
     if suspects.status.remedy:
         items.append(f"What to do next: {suspects.status.remedy}")
     items.append(
@@ -36,6 +37,11 @@ def in_short(suspects: Suspects, review: pd.DataFrame) -> Section:
         "review.csv (keep, relabel, the name of another class, or drop), then run: bayesrepair apply review.csv"
     )
     return Section("verdict", "In short", [*blocks, Items(items)])
+
+
+def _heading(suspects: Suspects) -> str:
+    level = suspects.status.level
+    return {"ok": "Suspects", "checked": "Suspects, with a reservation", "unreliable": "Do not rely on this"}[level]
 
 
 def _worth_of_review(suspects: Suspects, k: int) -> str:
@@ -76,18 +82,15 @@ def _table(suspects: Suspects, shown: int) -> Table:
     columns = [
         Column("row", numeric=False),
         Column("given", suspects.plain.model.outcome.name, numeric=not is_class),
-        Column(instead, "with its probability" if is_class else "90 % interval", numeric=not is_class),
+        Column(instead, "why" if is_class else "why; 90 % interval", numeric=False),
         Column("P(wrong)", "± Monte Carlo error"),
         Column("surprise", "nats"),
-        Column("why", numeric=False),
         Column("what stands out", "in brackets: robust z, or share, among rows of the same class", numeric=False),
     ]
     lines: list[list[str | Cell]] = []
     for rank, (row, line) in enumerate(frame.iterrows(), start=1):
-        if is_class:
-            below = percent(line["prob_suggested"])
-        else:
-            below = f"{value_text(line['low'])} to {value_text(line['high'])}"
+        interval = "" if is_class else f"; {value_text(line['low'])} to {value_text(line['high'])}"
+        below = f"{line['reason']}{interval}"
         lines.append(
             [
                 Cell(value_text(row), below=f"rank {rank}"),
@@ -95,7 +98,6 @@ def _table(suspects: Suspects, shown: int) -> Table:
                 Cell(value_text(line[instead]), below=below),
                 Cell(decimals(line["prob_wrong"], 3), below=f"± {decimals(line['mcse'], 3)}"),
                 decimals(line["surprise"], 2),
-                str(line["reason"]),
                 Cell("", chips=[f"{s.column} {s.text}" for s in unusual[row]]),
             ]
         )
