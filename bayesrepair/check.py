@@ -161,7 +161,7 @@ def independent_check(
             target.value_and_gradient, theta[ancestor], factor=factor, rng=rng, moves=moves, most_leapfrogs=LEAPFROGS
         )
         after = np.stack([predicted(state) for state in moved.path])
-        figures |= move_figures(moved, after, ancestor, theta, weights, before, rng=rng)
+        figures |= move_figures(moved, after, ancestor, theta, weights, before, some=some, share=share, rng=rng)
         message = _complaint(figures)
     seconds = time.perf_counter() - started
     passed = not message

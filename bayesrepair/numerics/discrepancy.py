@@ -42,7 +42,7 @@ def stein_figures(
     label = batches(chain)
     half = label % 2
     means = mean_terms(np.column_stack([theta, predictions]), theta, gradient, weights, half)
-    scales = scale_terms(theta, gradient, weights, half)
+    scales = scale_terms(theta, means[:, : theta.shape[1]], weights, half)
     tests = _test(label, weights[:, None] * np.column_stack([means, scales]), rng)
     white = _test(label, weights[:, None] * (gradient @ covariance_factor(theta, weights)), rng)
     noise = np.square(white.mcse)
@@ -67,6 +67,8 @@ def move_figures(
     weights: np.ndarray,
     predictions: np.ndarray,
     *,
+    some: np.ndarray,
+    share: np.ndarray,
     rng: np.random.Generator,
 ) -> dict[str, float]:
     """What some moves at the target change, and the error of the predictions that they reveal.
@@ -83,6 +85,8 @@ def move_figures(
         Which draw each of them started from; draws of one ancestor are one cluster.
     theta, weights, predictions : arrays, shapes (S, P), (S,), (S, H)
         What is being checked.
+    some, share : array, shape (S',)
+        Positions of some of these draws and their weights: enough to know slopes, and scales of parameters, by.
     rng : Generator
 
     Returns
@@ -90,15 +94,19 @@ def move_figures(
     dict
         ``error_mean``, ``error_max``, ``spread_mean``, ``moved``, ``z_moves``, ``p_moves``, ``acceptance``.
     """
-    centre, sd = _moments(np.column_stack([theta, predictions]), weights)
-    old = (np.column_stack([theta, predictions])[ancestor] - centre) / sd
+    centre = np.concatenate([weights @ theta, weights @ predictions])
+    split = theta.shape[1]
+    sd = np.concatenate(
+        [_sds(theta[some], share, centre[:split]), _sds(predictions, weights, centre[split:])]  # these are compared
+    )
+    old = (np.column_stack([theta[ancestor], predictions[ancestor]]) - centre) / sd
     kept = slice(min(SETTLED, len(moved.path)) - 1, None)
     new = (np.concatenate([moved.path, path_predictions], axis=2)[kept] - centre) / sd
     # absolute values see a change of scale as well as squares do, with lighter tails
     change = np.column_stack([new.mean(0) - old, np.abs(new).mean(0) - np.abs(old)]) / len(ancestor)
     test = _test(ancestor, change, rng)
     error, noise = _prediction_error(
-        moved.path_gradient[kept], new[:, :, theta.shape[1] :], ancestor, theta, weights, predictions
+        moved.path_gradient[kept], new[:, :, theta.shape[1] :], ancestor, theta[some], share, predictions[some]
     )
     cleared = np.sqrt(np.maximum(0.0, np.square(error) - noise))
     return {
@@ -147,8 +155,7 @@ def _test(label: np.ndarray, terms: np.ndarray, rng: np.random.Generator) -> Fli
     return flip_test(sum_by(label, terms), rng=rng)
 
 
-def _moments(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means and sds; a constant gets sd 1."""
-    centre = weights @ values
+def _sds(values: np.ndarray, weights: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Weighted sds about a centre; a constant gets sd 1."""
     sd = np.sqrt(weights @ np.square(values - centre))
-    return centre, np.where(sd > 1e-12 * (1 + np.abs(centre)), sd, 1.0)
+    return np.where(sd > 1e-12 * (1 + np.abs(centre)), sd, 1.0)

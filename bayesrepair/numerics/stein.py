@@ -44,25 +44,39 @@ def mean_terms(
     return terms
 
 
-def scale_terms(theta: np.ndarray, gradient: np.ndarray, weights: np.ndarray, half: np.ndarray) -> np.ndarray:
+def scale_terms(theta: np.ndarray, terms: np.ndarray, weights: np.ndarray, half: np.ndarray) -> np.ndarray:
     """Terms whose weighted mean is the relative error of each parameter's variance, with the sign of the correction.
 
     ``1 + (θ_j − m_j)(Σ g)_j / Σ_jj``: the diagonal of the second identity, preconditioned by the covariance Σ of the
     draws, m and Σ from the other half. Variances s² times too large give ``1 − s²``.
 
+    Parameters
+    ----------
+    theta : array, shape (S, P)
+    terms : array, shape (S, P)
+        What `mean_terms` gives for the parameters themselves, ``(Σ g)_j / sd_j``.
+    weights : array, shape (S,)
+    half : array of int, shape (S,)
+
+    Returns
+    -------
+    array, shape (S, P)
+
     Examples
     --------
     >>> theta = 2 * np.array([[-1.0], [1.0], [-1.0], [1.0]])  # the target is N(0, 1): the variance is 4 times too large
-    >>> scale_terms(theta, -theta, np.full(4, 0.25), np.array([0, 0, 1, 1])).mean(0)
+    >>> weights, half = np.full(4, 0.25), np.array([0, 0, 1, 1])
+    >>> scale_terms(theta, mean_terms(theta, theta, -theta, weights, half), weights, half).mean(0)
     array([-3.])
     """
-    terms = np.empty(theta.shape)
+    scaled = np.empty(theta.shape)
     for h in (0, 1):
         use, fit = half == h, half != h
-        slope, variance = slopes(theta[fit], theta[fit], weights[fit])
-        centre = weights[fit] @ theta[fit] / weights[fit].sum()
-        terms[use] = 1 + (theta[use] - centre) * (gradient[use] @ (slope / variance))
-    return terms
+        share = weights[fit] / weights[fit].sum()
+        centre = share @ theta[fit]
+        sd = np.sqrt(share @ np.square(theta[fit] - centre))
+        scaled[use] = 1 + (theta[use] - centre) / np.where(sd > 0, sd, 1.0) * terms[use]
+    return scaled
 
 
 def slopes(values: np.ndarray, theta: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
