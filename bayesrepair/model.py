@@ -72,6 +72,15 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class Summing(Model, Protocol):
+    """A model that sums over rows faster than row by row, and that divides its work into blocks by itself."""
+
+    def summed_log_lik(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """``Σ weight · log_lik``: (S, P), (N,) → (S,); rows of weight 0 take no part."""
+        ...
+
+
+@runtime_checkable
 class Differentiable(Model, Protocol):
     """A model with gradients in the unconstrained space."""
 

@@ -15,12 +15,10 @@ import numpy as np
 
 from bayesrepair.edit import Editor, refuse_inapplicable
 from bayesrepair.fit import Change, Factor, Fit
-from bayesrepair.model import Model
-from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.numerics.scoring import batches
 from bayesrepair.posterior import Draws
-from bayesrepair.rows import Rows
+from bayesrepair.target import weighted_log_lik
 
 SMALL_KHAT = 0.5  # weights of finite variance: good enough to go on from
 LARGE_SHARE = 0.5  # of the draws that must be left
@@ -163,11 +161,3 @@ def _better(moved: Moved, plain: Moved) -> bool:
     if moved.reliable != plain.reliable:
         return moved.reliable
     return moved.ess >= plain.ess
-
-
-def weighted_log_lik(model: Model, theta: np.ndarray, rows: Rows, power: np.ndarray) -> np.ndarray:
-    """``Σ power · log p(row|θ)`` at each draw, (S, P) → (S,), streamed over rows."""
-    total = np.zeros(len(theta))
-    for where, block in row_blocks(rows, len(theta)):
-        total += model.log_lik(theta, block) @ power[where]
-    return total

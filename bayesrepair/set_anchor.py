@@ -10,12 +10,13 @@ import numpy as np
 
 from bayesrepair.edit import Editor
 from bayesrepair.fit import Change, Factor, Fit
-from bayesrepair.moved import Moved, moved_by, weighted_log_lik
+from bayesrepair.moved import Moved, moved_by
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.psis import khat_threshold, smooth
 from bayesrepair.numerics.scoring import batch_error
 from bayesrepair.numerics.set_moves import Quadratic, pooled
 from bayesrepair.rows import Rows
+from bayesrepair.target import weighted_log_lik
 
 RUNGS = ("base", "weights", "transport")
 BETWEEN = "transport, weights"

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from bayesrepair.fit import Change
-from bayesrepair.model import Differentiable, Model
+from bayesrepair.model import Differentiable, Model, Summing
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.rows import Rows
 
@@ -68,17 +68,26 @@ class Target:
     def log_likelihood(self, theta: np.ndarray) -> np.ndarray:
         """``Σ weight · log_lik``, (S, P) → (S,); the draws × rows matrix is never held."""
         self.log_lik_evals += len(theta) * len(self.rows)
-        total = np.zeros(len(theta))
-        for where, block in row_blocks(self.rows, len(theta)):
-            total += self.model.log_lik(theta, block) @ self.weight[where]
-        return total
+        return weighted_log_lik(self.model, theta, self.rows, self.weight)
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Unnormalised log density and its gradient, (S, P) → (S,), (S, P)."""
         model = cast(Differentiable, self.model)  # `edit` refuses editors whose needs are not met
         self.log_lik_evals += GRADIENT_COST * len(theta) * len(self.rows)
+        if isinstance(model, Summing):
+            return model.log_target_and_grad(theta, self.rows, self.weight)
         parts = [
             model.log_target_and_grad(theta[start : start + DRAW_BLOCK], self.rows, self.weight)
             for start in range(0, len(theta), DRAW_BLOCK)
         ]
         return np.concatenate([value for value, _ in parts]), np.concatenate([grad for _, grad in parts])
+
+
+def weighted_log_lik(model: Model, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+    """``Σ weight · log p(row|θ)`` at each draw, (S, P) → (S,), streamed over rows."""
+    if isinstance(model, Summing):
+        return model.summed_log_lik(theta, rows, weight)
+    total = np.zeros(len(theta))
+    for where, block in row_blocks(rows, len(theta)):
+        total += model.log_lik(theta, block) @ weight[where]
+    return total

@@ -13,7 +13,7 @@ from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.laplace import CurvedPyMCModel, refuse_without_mode
-from bayesrepair.bridges.pymc.model import PyMCModel
+from bayesrepair.bridges.pymc.model import PyMCModel, checked_weights
 from bayesrepair.bridges.pymc.sampling import NutsSettings, RefitSampler
 from bayesrepair.bridges.pymc.unconstrain import unconstrain
 from bayesrepair.bridges.pymc.vectorised import NUMPY
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Method = Literal["nuts", "laplace"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace")
 COMPILATION = 10.0  # seconds, about, of the first refit
+_FEW = 16  # draws whose gradients cost less one by one, in compiled code, than a block's fixed costs
 _OWN_KEYWORDS = {"draws", "tune", "chains", "cores", "target_accept", "progressbar"}
 _UNTRAINABLE = "{names} is discrete, and refits use gradients"
 
@@ -76,11 +77,15 @@ class TrainablePyMCModel(CurvedPyMCModel):
     def log_target_and_grad(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``log_prior + Σ weight · log_lik`` and its gradient: (S, P), (N,) → (S,), (S, P).
 
-        Where the density has been compiled for sampling the compiled function serves, draw by draw; else PyTensor's
-        graph over whole blocks of draws.
+        Kernels serve where the likelihood is recognised. Else, and for a few draws, the density that was compiled for
+        sampling, draw by draw; where it was not, PyTensor's graph over whole blocks of draws.
         """
-        compiled = self._compiled_gradient(rows, np.asarray(weight, dtype=float))
-        return super().log_target_and_grad(theta, rows, weight) if compiled is None else compiled(self._checked(theta))
+        theta, weight = self._checked(theta), checked_weights(weight, rows)
+        found = self._by_kernels(theta, rows, weight) if len(theta) > _FEW else None
+        if found is not None:
+            return found
+        compiled = self._compiled_gradient(rows, weight)
+        return super().log_target_and_grad(theta, rows, weight) if compiled is None else compiled(theta)
 
     def resume(
         self,
@@ -128,8 +133,6 @@ class TrainablePyMCModel(CurvedPyMCModel):
         for known, its_weight, kept in self._gradients:
             if known is rows and np.array_equal(its_weight, weight):
                 return kept
-        if weight.shape != (len(rows),):
-            return None
         arrays, position = self._arrays(rows, with_outcome=True)
         gradient = self.sampler.gradient(arrays, position, weight)
         if gradient is not None:

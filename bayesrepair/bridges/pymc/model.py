@@ -14,9 +14,11 @@ from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.fingerprint import structure
+from bayesrepair.bridges.pymc.glm import Kernels
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.intake import POSITION, rows_of, training_rows
 from bayesrepair.bridges.pymc.vectorised import NUMPY
+from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, UnsupportedModelError
 
@@ -88,6 +90,8 @@ class PyMCModel:
         Parameters whose prior does not integrate.
     lacks : dict of str to str
         Protocols that it does not satisfy, and why.
+    kernels : Kernels
+        Fused loops for the likelihood where it is recognised; printed, it says whether they serve and why not.
     """
 
     def __init__(self, model: pm.Model, graph: RowGraph, *, mode: str = NUMPY) -> None:
@@ -95,6 +99,7 @@ class PyMCModel:
         self.graph = graph
         self.mode = mode
         self.functions = RowFunctions(graph, mode)
+        self.kernels = Kernels(graph, self.functions, mode)
         self.outcome = graph.outcome
         self.training = training_rows(graph)
         self.names = tuple(_names(graph))
@@ -114,7 +119,7 @@ class PyMCModel:
         arrays = ", ".join(self.graph.inputs)
         return (
             f"{type(self).__name__}({self.n_params} parameters, {self.graph.n_rows} rows of {arrays}; "
-            f"outcome {self.outcome.name!r}, {self.outcome.kind})"
+            f"outcome {self.outcome.name!r}, {self.outcome.kind}; likelihood by {self.kernels})"
         )
 
     @cached_property
@@ -146,8 +151,28 @@ class PyMCModel:
         theta = self._checked(theta)
         if not len(rows):
             return np.empty((len(theta), 0))
-        arrays, position = self._arrays(rows, with_outcome=True)
-        return self.functions.over_rows("log_lik", theta, arrays, position)
+        arrays = self._arrays(rows, with_outcome=True)
+        found = self.kernels.log_lik(theta, arrays)
+        return self.functions.over_rows("log_lik", theta, *arrays) if found is None else found
+
+    def summed_log_lik(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
+        """``Σ weight · log_lik``: (S, P), (N,) → (S,); rows of weight 0 take no part.
+
+        Raises
+        ------
+        DataError
+            If the weights have another shape, or as `log_lik`.
+        """
+        theta, weight = self._checked(theta), checked_weights(weight, rows)
+        found = self.kernels.weighted(theta, rows, weight, self._scored)
+        if found is not None:
+            functions, likelihood = found
+            return functions.summed(theta, likelihood)
+        used, total = np.flatnonzero(weight), np.zeros(len(theta))
+        weight = weight[used]
+        for where, block in row_blocks(rows.at(used), len(theta)):
+            total += self.log_lik(theta, block) @ weight[where]
+        return total
 
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Class probabilities, or the mean of the outcome: (S, P) → (S, N, K).
@@ -209,6 +234,9 @@ class PyMCModel:
             raise DataError(f"theta of shape (S, {self.n_params})", f"shape {theta.shape}")
         return theta
 
+    def _scored(self, rows: Rows) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        return self._arrays(rows, with_outcome=True)
+
     def _arrays(self, rows: Rows, *, with_outcome: bool) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The row-aligned arrays, checked, and the position of each row."""
         graph = self.graph
@@ -237,14 +265,36 @@ class DifferentiablePyMCModel(PyMCModel):
 
         Rows of weight 0 take no part, whatever their likelihood. Memory does not grow with S × N.
         """
-        theta = self._checked(theta)
-        weight = np.asarray(weight, dtype=float)
-        if weight.shape != (len(rows),):
-            raise DataError(f"weights of shape ({len(rows)},)", f"shape {weight.shape}")
+        theta, weight = self._checked(theta), checked_weights(weight, rows)
+        found = self._by_kernels(theta, rows, weight)
+        if found is not None:
+            return found
         used = np.flatnonzero(weight)
         some = rows if len(used) == len(rows) else rows.at(used)
         arrays, position = self._arrays(some, with_outcome=True)
         return self.functions.target_and_grad(theta, arrays, position, weight[used])
+
+    def _by_kernels(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same where the likelihood is recognised and these rows suit the kernels."""
+        found = self.kernels.weighted(theta, rows, weight, self._scored)
+        if found is None:
+            return None
+        functions, likelihood = found
+        return functions.target_and_grad(theta, likelihood)
+
+
+def checked_weights(weight: np.ndarray, rows: Rows) -> np.ndarray:
+    """One weight a row, as floats.
+
+    Raises
+    ------
+    DataError
+        If there are more or fewer.
+    """
+    weight = np.asarray(weight, dtype=float)
+    if weight.shape != (len(rows),):
+        raise DataError(f"weights of shape ({len(rows)},)", f"shape {weight.shape}")
+    return weight
 
 
 def _refuse_out_of_range(graph: RowGraph, name: str, values: np.ndarray) -> None:
