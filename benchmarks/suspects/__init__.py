@@ -40,7 +40,7 @@ def run_cell(
     some = cell(data, noise, seed)
     file = kept.path("lines", some.name, suffix=".json")
     lines = kept.load_lines(file)
-    todo = [name for name in methods if _serves(name, some.net) and (fresh or name not in lines)]
+    todo = [name for name in methods if _serves(name, some.net) and (fresh or "error" in lines.get(name, {"error": None}))]
     if not todo:
         return
     trained = base(some)

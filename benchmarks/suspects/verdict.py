@@ -71,7 +71,9 @@ def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
     for name, some in kinds.items():
         if len(some) > 1:
             told.append(_judged(f"D, {name}: ours − {rival}", over_cells(some), GAIN_D, len(some)))
-    cells = by_cell(gain)
+    cells = by_cell(gain).dropna()  # one seed has no interval
+    if cells.empty:
+        return told
     worst = cells["high"].idxmin()
     verdict = _word(cells["high"].min() >= WORST_D)
     told.append(
