@@ -40,7 +40,8 @@ def run_cell(
     some = cell(data, noise, seed)
     file = kept.path("lines", some.name, suffix=".json")
     lines = kept.load_lines(file)
-    todo = [name for name in methods if _serves(name, some.net) and (fresh or "error" in lines.get(name, {"error": None}))]
+    missing = [name for name in methods if fresh or "error" in lines.get(name, {"error": "not measured"})]
+    todo = [name for name in missing if _serves(name, some.net)]
     if not todo:
         return
     trained = base(some)
