@@ -169,12 +169,12 @@ class StudentT:
     def sums(self, eta: Array, y: Array, weight: Array, unit: int, at: At, into: Array) -> None:
         """See `Family`."""
         nu, sigma = at
-        kernels.student_t_sums(eta, y, weight, unit, nu * np.square(sigma), nu, into)
+        kernels.student_t_sums(eta, y, weight, unit, 1 / (nu * np.square(sigma)), nu, into)
 
     def total(self, into: Array, at: At, y: Array, weight: Array) -> tuple[Array, At]:
         """See `Family`."""
         nu, sigma = at
-        size, logs, shares = weight.sum(), into[0] - weight.sum() * np.log(nu * np.square(sigma)), into[1]
+        size, logs, shares = weight.sum(), into[0], into[1]
         height = gammaln((nu + 1) / 2) - gammaln(nu / 2) - np.log(nu * np.pi) / 2 - np.log(sigma)
         # a share that is nan stands for an infinite residual, which the product of residuals cannot hold
         value = size * height - (nu + 1) / 2 * logs + 0 * shares

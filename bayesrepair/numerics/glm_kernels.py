@@ -119,19 +119,20 @@ def negative_binomial_log_lik(eta, y, log_alpha, alpha, binomial, where):
 
 
 @kernel
-def student_t_sums(eta, y, weight, unit, spread, nu, sums):
-    """Location η, with ``a = ν σ² + (y − η)²`` and ``spread = ν σ²``: sums of log a and of ``(y − η)²/a``."""
+def student_t_sums(eta, y, weight, unit, inverse, nu, sums):
+    """Location η, with ``q = (y − η)²/(ν σ²)`` and ``inverse = 1/(ν σ²)``: sums of log(1 + q) and of q/(1 + q)."""
     n, B = eta.shape
     product, twos = np.ones(B), np.zeros(B)
     for r in range(unit):
         outcome = y[r]
         for b in range(B):
             e = outcome - eta[r, b]
-            a = spread[b] + e * e
+            scaled = e * inverse[b]
+            a = 1.0 + e * scaled
             p = product[b] * a
             twos[b] += exponent(p)
             product[b] = mantissa(p)
-            slope = e / a
+            slope = scaled / a
             sums[1, b] += e * slope
             eta[r, b] = (nu[b] + 1.0) * slope
     for b in range(B):
@@ -140,21 +141,22 @@ def student_t_sums(eta, y, weight, unit, spread, nu, sums):
         outcome, w = y[r], weight[r]
         for b in range(B):
             e = outcome - eta[r, b]
-            a = spread[b] + e * e
-            slope = e / a
+            scaled = e * inverse[b]
+            a = 1.0 + e * scaled
+            slope = scaled / a
             sums[0, b] += w * log(a)
             sums[1, b] += w * e * slope
             eta[r, b] = w * (nu[b] + 1.0) * slope
 
 
 @kernel
-def student_t_log_lik(eta, y, spread, half, constant):
-    """η becomes log p; ``half`` is (ν + 1)/2, ``constant`` the log density at η."""
+def student_t_log_lik(eta, y, inverse, half, constant):
+    """η becomes log p; ``inverse`` is 1/(ν σ²), ``half`` (ν + 1)/2, ``constant`` the log density at η."""
     for r in range(eta.shape[0]):
         outcome = y[r]
         for b in range(eta.shape[1]):
             e = outcome - eta[r, b]
-            eta[r, b] = constant[b] - half[b] * log(1.0 + e * e * spread[b])
+            eta[r, b] = constant[b] - half[b] * log(1.0 + e * e * inverse[b])
 
 
 @kernel

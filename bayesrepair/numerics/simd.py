@@ -123,7 +123,7 @@ def mantissa(x):
 
 @_inline
 def log(x):
-    """Logarithm of a positive normal number; infinity and nan are not passed on, callers look for them."""
+    """Logarithm of a positive normal number; nan for infinity and nan."""
     m, e = mantissa(x), exponent(x)
     small = m < 0.7071067811865476
     m = m + m if small else m
@@ -138,4 +138,4 @@ def log(x):
     p = p * t + 1.999999999965117e-01
     p = p * t + 3.3333333333333826e-01
     p = p * t + 1.0
-    return e * LN2 + 2.0 * s * p
+    return e * LN2 + 2.0 * s * p + 0.0 * x  # the bits of an infinity or nan are those of no number: pass it on
