@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -45,8 +46,11 @@ class Target:
     rows: Rows
     weight: np.ndarray
     log_lik_evals: int = field(default=0)
+    _draw_block: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # asked once: a look at a Protocol takes as long as some gradients
+        self._draw_block = sys.maxsize if isinstance(self.model, Summing) else DRAW_BLOCK
         used = np.flatnonzero(self.weight)
         if len(used) < len(self.rows):
             self.rows, self.weight = self.rows.at(used), self.weight[used]
@@ -74,7 +78,7 @@ class Target:
         """Unnormalised log density and its gradient, (S, P) → (S,), (S, P)."""
         model = cast(Differentiable, self.model)  # `edit` refuses editors whose needs are not met
         self.log_lik_evals += GRADIENT_COST * len(theta) * len(self.rows)
-        if isinstance(model, Summing):
+        if len(theta) <= self._draw_block:
             return model.log_target_and_grad(theta, self.rows, self.weight)
         parts = [
             model.log_target_and_grad(theta[start : start + DRAW_BLOCK], self.rows, self.weight)

@@ -18,6 +18,7 @@ from bayesrepair.bridges.pymc.sampling import NutsSettings, RefitSampler
 from bayesrepair.bridges.pymc.unconstrain import unconstrain
 from bayesrepair.bridges.pymc.vectorised import NUMPY
 from bayesrepair.fit import Fit
+from bayesrepair.numerics.glm_families import Normal
 from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, SamplingInterrupted
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 Method = Literal["nuts", "laplace"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace")
 COMPILATION = 10.0  # seconds, about, of the first refit
-_FEW = 16  # draws whose gradients cost less one by one, in compiled code, than a block's fixed costs
+# Draws × rows whose gradients cost less one by one, in compiled code, than a block's fixed costs (half a millisecond);
+# the normal kernel looks at no row, so that a block of it is cheaper still.
+_FEW_CELLS, _FEW_NORMAL_CELLS = 15_000, 120_000
 _OWN_KEYWORDS = {"draws", "tune", "chains", "cores", "target_accept", "progressbar"}
 _UNTRAINABLE = "{names} is discrete, and refits use gradients"
 
@@ -81,11 +84,17 @@ class TrainablePyMCModel(CurvedPyMCModel):
         sampling, draw by draw; where it was not, PyTensor's graph over whole blocks of draws.
         """
         theta, weight = self._checked(theta), checked_weights(weight, rows)
-        found = self._by_kernels(theta, rows, weight) if len(theta) > _FEW else None
+        found = None if self._are_few(theta, rows) else self._by_kernels(theta, rows, weight)
         if found is not None:
             return found
         compiled = self._compiled_gradient(rows, weight)
         return super().log_target_and_grad(theta, rows, weight) if compiled is None else compiled(theta)
+
+    def _are_few(self, theta: np.ndarray, rows: Rows) -> bool:
+        """Whether the function compiled for sampling, if there is one, is faster than the kernels, if they serve."""
+        functions = self.kernels.functions
+        normal = functions is not None and isinstance(functions.recognised.family, Normal)
+        return len(theta) * len(rows) <= (_FEW_NORMAL_CELLS if normal else _FEW_CELLS)
 
     def resume(
         self,
