@@ -15,6 +15,7 @@ BENCHMARKS = {
     "ranks": "calibration of rank intervals and prob_top, however few failures were seen",
     "ledger": "processes of a ledger killed a hundred times at random points",
     "suspects": "mislabelled training records: average precision and calibration against peers (BENCHMARKS B2)",
+    "suspects_numbers": "gross errors planted in measurements and counts, and data without any",
     "rehearsal": "do rehearsals of planted errors cover what true errors come to? what a needless repair costs",
     "set_search": "a set of rows found together against the top of the single scores; clean rows",
     "memory": "peak memory of scoring against the number of rows",

@@ -12,12 +12,13 @@ from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.link.vm import VMLinker
 from pytensor.tensor.elemwise import Elemwise
 
-_AFTER_SPECIALISATION = 48.0  # later than every rewrite that would fold the pieces together again
+_MOST_OPERANDS = 32  # of a NumPy ufunc, the result among them; second derivatives have longer sums
+_LATE = 48.5  # after every rewrite that would fold the pieces together; PyTensor flattens sums at 48
 
 
 @node_rewriter([Elemwise])
 def _in_numpy(fgraph: Any, node: Any) -> Any:
-    """Softplus and log(1 − eˣ) from NumPy's own functions; PyTensor would loop over their elements in Python."""
+    """What NumPy has no function for: softplus and log(1 − eˣ), which PyTensor would loop over in Python; long sums."""
     kind = type(node.op.scalar_op)
     if kind is ps.Softplus:
         [x] = node.inputs
@@ -26,7 +27,17 @@ def _in_numpy(fgraph: Any, node: Any) -> Any:
         [x] = node.inputs
         near_zero = pt.log(-pt.expm1(pt.maximum(x, -1)))
         return [pt.switch(x > -0.6931471805599453, near_zero, pt.log1p(-pt.exp(x))).astype(node.outputs[0].dtype)]
+    if kind in (ps.Add, ps.Mul) and len(node.inputs) >= _MOST_OPERANDS:
+        return [_in_parts(node.op, node.inputs)]
     return None
+
+
+def _in_parts(op: Any, terms: Any) -> Any:
+    """A sum or product of any length, of pieces that a ufunc takes."""
+    if len(terms) < _MOST_OPERANDS:
+        return op(*terms)
+    half = len(terms) // 2
+    return op(_in_parts(op, terms[:half]), _in_parts(op, terms[half:]))
 
 
 NUMPY_MODE = Mode(
@@ -34,4 +45,4 @@ NUMPY_MODE = Mode(
     # every rewrite that keeps log densities exact (FAST_COMPILE gives log(sigmoid(-800)) = -inf), without the fusion
     # of elementwise operations, which would loop in Python
     RewriteDatabaseQuery(include=["fast_run", "py_only"], exclude=["fusion"]),
-).register((dfs_rewriter(_in_numpy), _AFTER_SPECIALISATION))
+).register((dfs_rewriter(_in_numpy), _LATE))
