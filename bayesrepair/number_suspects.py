@@ -27,7 +27,8 @@ NO_CUT = 0.5  # doubt beyond which wrong records cannot be told from natural ext
 class NumberSuspects(Suspects):
     """Training rows by the probability that their number is wrong; **high is suspicious**.
 
-    As `Suspects`, but that a row has no suggested class: ``predicted`` is the posterior mean of the outcome that
+    Wrong means grossly wrong: an error no larger than the extremes of right records cannot be seen, and neither
+    ``prob_wrong`` nor ``expected_count`` speaks of such. As `Suspects`, but that a row has no suggested class: ``predicted`` is the posterior mean of the outcome that
     a right record would have, ``low`` and ``high`` its central 90 % predictive interval.
     """
 
@@ -155,7 +156,9 @@ def _status(fit: Fit, found: NumberSuspicion) -> Status:
         return Status("checked", seen, "Check the first rows by hand; do not read prob_wrong as proof.")
     if sampling is None:
         return Status("checked", "a Gaussian at the mode stands in for the posterior", "method='nuts' samples it.")
-    return Status("ok", "wrong records stand apart" if stands_out else "no record stands out as wrong")
+    if stands_out:
+        return Status("ok", "wrong records stand apart")
+    return Status("ok", "no record stands out; errors that are no larger than natural extremes are not counted")
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:

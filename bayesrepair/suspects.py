@@ -297,7 +297,8 @@ def find_suspects(
     Parameters
     ----------
     fit : Fit
-        Of a model of classes that can be fitted anew.
+        That can be fitted anew. Of measurements and counts the result is `bayesrepair.number_suspects.NumberSuspects`,
+        and `bayesrepair.number_noise.NumberNoise` says what is taken to be wrong.
     trusted : ids, DataFrame, Rows or Failures, optional
         Rows whose label is known to be right: ids of training rows, or further rows with their outcomes (held-out
         failures and correctly handled rows); a list may hold some of each.

@@ -8,8 +8,8 @@ negative binomial of size 1/2 for the Poisson), that the model has no name for. 
 
 Average precision of ``prob_wrong``, beside ``surprise`` (minus the PSIS-LOO log score of the plain fit) and ``|z|``
 (the plain fit's residual in its predictive standard deviations). ``alarms``: rows without a planted error whose
-prob_wrong exceeds one half; ``named``: planted ones that do. ``expected``: the expected count of wrong records with its 90 %
-interval; ``skill``: Brier skill of prob_wrong above the base rate; ``times``: sampling time, plain fit = 1.
+prob_wrong exceeds one half; ``named``: planted ones that do. ``expected``: the expected count of wrong records with its
+90 % interval; ``skill``: Brier skill of prob_wrong above the base rate; ``times``: sampling time, plain fit = 1.
 """
 
 from __future__ import annotations
