@@ -24,7 +24,9 @@ from bayesrepair.status import DataError, MethodError
 from bayesrepair.suspects import Expected
 from bayesrepair.suspicion import MANY_ROWS, Method, evidence
 
-# figure: what it says, what it is a share of ("k" rows removed, "planted" rows, "clean_rows"), "number" or "runs"
+# figure: what it says, and what it is a share of ("k" rows removed, "planted" rows, "clean_rows", "runs"), or the range
+# that it has: any "number", a "positive" one, a "proportion"
+RANGES = {"number": (-np.inf, np.inf), "positive": (0.0, np.inf), "proportion": (0.0, 1.0)}
 FIGURES: dict[str, tuple[str, str]] = {
     "precision": ("share of the removed outcomes that were planted errors", "k"),
     "precision_most": ("the same, if the model is right about which given outcomes were wrong already", "k"),
@@ -36,18 +38,18 @@ FIGURES: dict[str, tuple[str, str]] = {
     "group_found": ("runs in which the group with the errors came out as the worst", "runs"),
     "claimed": ("precision that prob_wrong promises", "k"),
     "inside": ("runs in which the precision lay inside the promised 90 % interval", "runs"),
-    "flagged": ("rows with prob_wrong above one half", "number"),
-    "flagged_right": ("of these, rows without a planted error", "number"),
-    "counted": ("wrong outcomes that the model expects in all", "number"),
+    "flagged": ("rows with prob_wrong above one half", "positive"),
+    "flagged_right": ("of these, rows without a planted error", "positive"),
+    "counted": ("wrong outcomes that the model expects in all", "positive"),
     "score_planted": ("log score of a clean row, nats: what the errors change", "number"),
     "score_repaired": ("log score of a clean row, nats: what is left of it after the repair", "number"),
     "accuracy": ("accuracy on clean rows before anything was done", "clean_rows"),
     "accuracy_planted": ("accuracy on clean rows with the errors", "clean_rows"),
     "accuracy_repaired": ("accuracy on clean rows after the repair", "clean_rows"),
-    "shift": ("mean move of the posterior means after the repair, in posterior sds", "number"),
-    "sd_ratio": ("posterior sds after the repair against before, geometric mean", "number"),
-    "covered": ("share of the true parameters inside 90 % intervals before the repair", "number"),
-    "covered_repaired": ("the same after the repair", "number"),
+    "shift": ("mean move of the posterior means after the repair, in posterior sds", "positive"),
+    "sd_ratio": ("posterior sds after the repair against before, geometric mean", "positive"),
+    "covered": ("share of the true parameters inside 90 % intervals before the repair", "proportion"),
+    "covered_repaired": ("the same after the repair", "proportion"),
 }
 REPLICATES = 1000
 
@@ -117,7 +119,10 @@ class Rehearsal:
         if of == "runs":
             return share_of_runs(values.astype(bool))
         values = values.astype(float)
-        return next_number(values) if of == "number" else next_share(values, int(self.runs[of].median()))
+        if of not in RANGES:
+            return next_share(values, int(self.runs[of].median()))
+        mean, low, high = next_number(values)
+        return mean, float(np.maximum(low, RANGES[of][0])), float(np.minimum(high, RANGES[of][1]))
 
     @property
     def reliability(self) -> pd.DataFrame:
@@ -135,6 +140,7 @@ class Rehearsal:
         columns = {"rows": rows.astype(int), "claimed": claimed, "true": wrong, "low": low, "high": high}
         frame = pd.DataFrame(columns, index=pd.Index(names, name="prob_wrong"))
         frame[["claimed", "true"]] = frame[["claimed", "true"]].div(np.maximum(rows, 1), axis=0)
+        frame["low"], frame["high"] = frame[["low", "true"]].min(axis=1), frame[["high", "true"]].max(axis=1)
         return frame[frame["rows"] > 0]
 
     def plot(self, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:

@@ -103,7 +103,7 @@ def _harm(rehearsal: Rehearsal) -> str:
 def _false_alarms(rehearsal: Rehearsal) -> str:
     flagged, counted = rehearsal.expected("flagged"), rehearsal.expected("counted")
     return (
-        f"Where nothing is wrong, {flagged.mean:.1f} rows ({max(flagged.low, 0.0):.0f}-{flagged.high:.0f}) have "
+        f"Where nothing is wrong, {flagged.mean:.1f} rows ({flagged.low:.0f}-{flagged.high:.0f}) have "
         f"prob_wrong above one half, and the model expects {counted.mean:.1f} wrong outcomes."
     )
 
@@ -114,7 +114,7 @@ def _needless(rehearsal: Rehearsal) -> str:
     verb = "Removing" if rehearsal.action == "drop" else "Relabelling"
     whose = "held-out rows" if rehearsal.held_out else "training rows"
     text = (
-        f"{verb} {_k(rehearsal)} rows needlessly changes the log score of {whose} "
+        f"{verb} {_k(rehearsal)} row{'s' * (_k(rehearsal) != 1)} needlessly changes the log score of {whose} "
         f"by {score.mean:+.3f} ({score.low:+.3f} to {score.high:+.3f}) nats a row, moves posterior means by "
         f"{shift.mean:.2f} sds and multiplies posterior sds by {spread.mean:.2f}; 90 % intervals cover "
         f"{runs['covered'].mean():.0%} of the parameters before it and {runs['covered_repaired'].mean():.0%} after"
@@ -143,7 +143,7 @@ def _trust(rehearsal: Rehearsal) -> list[str]:
 
 def _already(rehearsal: Rehearsal) -> str:
     count = rehearsal.already
-    known = f"the model expects {count.mean:.3g} ({count.low:.0f}-{count.high:.0f}) of them to be wrong as they stand"
+    known = f"the model expects {count.mean:.1f} ({count.low:.0f}-{count.high:.0f}) of them to be wrong as they stand"
     if not rehearsal.noise:
         return f"The given outcomes may hold real errors: {known}. They shaped the model that drew these outcomes."
     most = rehearsal.expected("precision_most")

@@ -31,7 +31,8 @@ def causes(material: Material) -> Section:
         if len(material.treated):
             blocks.append(_treated_table(material))
         return Section("causes", "Ranked causes", blocks)
-    blocks = [Paragraph(_explanation(material)), _picture(material), _ranking(material), *_choice(material)]
+    which = Paragraph(str(material.causes.regime))
+    blocks = [Paragraph(_explanation(material)), which, _picture(material), _ranking(material), *_choice(material)]
     return Section("causes", "Ranked causes", blocks)
 
 
