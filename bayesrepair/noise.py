@@ -33,22 +33,23 @@ class LabelNoise:
 
     A record of true class c, from group g, is given another class with probability
 
-        r_cg = ½ sigmoid(μ + s_class t_c + τ_group u_g),
+        r_cg = ½ sigmoid(μ + s_class sinh(z_c) + τ_group u_g),
 
-    μ ~ N(``level``, ``level_sd``²), t_c ~ Student's t, u_g ~ N(0, 1), τ_group ~ HalfNormal(``group_spread``), and then
-    class d ≠ c with probability
+    μ ~ N(``level``, ``level_sd``²), z_c, u_g ~ N(0, 1), τ_group ~ HalfNormal(``group_spread``), and then class d ≠ c
+    with probability
 
-        q_cd = softmax_d(s_target t_cd),  t_cd ~ Student's t.
+        q_cd = softmax_d(s_target sinh(v_cd)),  v_cd ~ N(0, 1).
 
-    Student's t, with few degrees of freedom, has most of its mass where all classes err alike, and tails for the one
-    class that does not, or whose errors all go to one other. The rate never exceeds one half, so that the given class
-    is the most probable consequence of each true one: classes cannot trade places.
+    The hyperbolic sine of a normal variable (Johnson 1949, doi:10.1093/biomet/36.1-2.149) has most of its mass where
+    all classes err alike, and tails for the one class that does not, or whose errors all go to one other; in z it is
+    sampled as easily as a normal variable, where Student's t is not. The rate never exceeds one half, so that the given
+    class is the most probable consequence of each true one: classes cannot trade places.
 
     Parameters
     ----------
     mechanism : {"auto", "uniform", "class"}
-        ``"auto"``: as above. ``"uniform"``: all t are zero. ``"class"``: the rates of the classes do not learn from one
-        another, each logit has the prior of μ.
+        ``"auto"``: as above. ``"uniform"``: all z and v are zero. ``"class"``: the rates of the classes do not learn
+        from one another, each logit has the prior of μ.
     groups : int
         Number G of groups that may differ; none by default.
     trusted : bool
@@ -59,8 +60,6 @@ class LabelNoise:
         s_class and s_target.
     group_spread : float
         Scale of the prior of τ_group.
-    freedom : float
-        Degrees of freedom of Student's t.
 
     Examples
     --------
@@ -74,10 +73,9 @@ class LabelNoise:
     trusted: bool = False
     level: float = -2.2
     level_sd: float = 1.0
-    class_spread: float = 0.5
+    class_spread: float = 0.25
     group_spread: float = 0.5
     target_spread: float = 1.0
-    freedom: float = 3.0
 
     def __post_init__(self) -> None:
         if self.mechanism not in get_args(Mechanism):
@@ -153,8 +151,8 @@ class Noisy(Trainable, Protocol):
         """The same from the prior."""
         ...
 
-    def started(self, draws: Draws, rng: np.random.Generator) -> Draws:
-        """Points to start from: draws of the model without noise, and low noise."""
+    def started(self, draws: Draws, rng: np.random.Generator, *, high: bool = False) -> Draws:
+        """Points to start from: draws of the model without noise, and low noise, or high noise."""
         ...
 
     def sampled(

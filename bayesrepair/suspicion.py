@@ -12,13 +12,15 @@ import pandas as pd
 
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Fit
+from bayesrepair.laplace import laplace
+from bayesrepair.model import Curved
 from bayesrepair.noise import Corruptible, Flips, Mechanism, Noisy, noise_for, with_source
 from bayesrepair.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.label_posterior import wrong
 from bayesrepair.numerics.loo import loo_log_score
 from bayesrepair.numerics.scoring import batches
-from bayesrepair.posterior import Draws, Gaussian, Posterior
+from bayesrepair.posterior import Draws, Gaussian
 from bayesrepair.progress import row_progress
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
@@ -28,6 +30,7 @@ MANY_ROWS = 100_000  # beyond it method="auto" is the Laplace approximation
 TIMES_PLAIN = 3.0  # sampling goes on until the chains agree, or so many times as long as that of the plain fit took
 QUICK = 3.0  # seconds: a plain fit that was quicker counts as this
 PRIOR_DRAWS = 4000
+FEWEST_DRAWS, CELLS = 200, 10_000_000  # draws × rows × classes that are looked at, and the fewest draws
 COUNT_DRAWS = 1000  # draws whose wrong rows are simulated and counted
 
 
@@ -192,10 +195,21 @@ def noisy_fit(
     return Fit(model, rows, posterior, table=table), seconds
 
 
-def _laplace(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator) -> Posterior:
-    """The Gaussian at the mode, from the mean of the plain fit."""
-    start = model.started(fit.draws, rng).theta.mean(axis=0)
-    return model.train(rows, start=Gaussian(start, np.eye(len(start))), rng=rng)
+def _laplace(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator) -> Gaussian:
+    """The Gaussian at the mode of most mass, of those found from the mean of the plain fit and low or high noise."""
+    if not isinstance(model, Curved):
+        raise MethodError("a model with second derivatives for method='laplace'", f"{type(model).__name__}")
+    starts = [model.started(fit.draws, rng, high=high).theta.mean(axis=0) for high in (False, True)]
+    found = [laplace(model, rows, np.ones(len(rows)), start) for start in starts]
+    return max(found, key=_log_mass)
+
+
+def _log_mass(gaussian: Gaussian) -> float:
+    """Laplace's approximation of the evidence, up to a constant; −inf where there is no mode."""
+    search = gaussian.search
+    if search is None or not search.converged or not gaussian.is_definite:
+        return -np.inf
+    return search.log_density - 0.5 * float(np.linalg.slogdet(gaussian.precision)[1])
 
 
 def _sampled(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator, draws: int | None) -> Draws:
@@ -239,8 +253,9 @@ class Suspicion:
 
 def suspicion(fit: Fit, rows: Rows, rng: np.random.Generator, *, progressbar: bool = False) -> Suspicion:
     """One pass over the rows of a noise-aware fit, block by block."""
-    draws, model = fit.draws, fit.model
+    model = fit.model
     assert isinstance(model, Noisy)  # as `noisy_fit` made it
+    draws = thinned(fit.draws, len(rows) * len(model.outcome.classes or (0,)))
     batch = batches(draws.chain)
     average = np.zeros((int(batch.max()) + 1, len(draws)))
     average[batch, np.arange(len(draws))] = 1.0 / np.bincount(batch)[batch]
@@ -307,9 +322,26 @@ def wrong_draws(fit: Fit, rows: Rows, rng: np.random.Generator) -> np.ndarray:
     return count
 
 
+def thinned(draws: Draws, cells: int) -> Draws:
+    """Draws at even distances where there are many rows × classes: those leave little to average over.
+
+    Examples
+    --------
+    >>> draws = Draws.plain(np.zeros((4000, 1)))
+    >>> len(thinned(draws, 2500)), len(thinned(draws, 1_000_000))
+    (4000, 200)
+    """
+    size = min(len(draws), max(FEWEST_DRAWS, CELLS // max(cells, 1)))
+    if size == len(draws):
+        return draws
+    kept = np.linspace(0, len(draws) - 1, size).astype(int)
+    r_eff = min(1.0, draws.r_eff * len(draws) / size)
+    return Draws(draws.theta[kept], draws.log_weights[kept], draws.chain[kept], r_eff)
+
+
 def surprise(fit: Fit, rows: Rows, *, progressbar: bool = False) -> np.ndarray:
     """Minus the PSIS-LOO log score of rows under the plain fit, nats; high is surprising."""
-    draws = fit.draws
+    draws = thinned(fit.draws, len(rows) * len(fit.model.outcome.classes or (0,)))
     log_w = np.log(np.maximum(draws.weights, np.finfo(float).tiny))
     parts = []
     with row_progress("Scoring surprise", len(rows), shown=progressbar) as progress:

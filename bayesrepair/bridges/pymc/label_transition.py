@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
-from scipy.stats import t as student_t
 
 from bayesrepair.bridges.pymc.naming import unique
 from bayesrepair.noise import LabelNoise
@@ -19,25 +18,20 @@ _LOW_LEVEL, _SMALL = -3.0, 0.3  # where chains start: a rate of 2 %, and spreads
 
 @dataclass(frozen=True)
 class Prior:
-    """N(mean, sd²), the logarithm of a HalfNormal(sd), or a standard Student's t.
+    """N(mean, sd²), or the logarithm of a HalfNormal(sd).
 
     Parameters
     ----------
     mean, sd : float
     is_log : bool
-    freedom : float, optional
-        Degrees of freedom of Student's t.
     """
 
     mean: float
     sd: float
     is_log: bool = False
-    freedom: float | None = None
 
     def draws(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Independent draws, unconstrained."""
-        if self.freedom is not None:
-            return rng.standard_t(self.freedom, size)
         normal = self.mean + self.sd * rng.standard_normal(size)
         return np.log(np.abs(normal)) if self.is_log else normal
 
@@ -104,13 +98,6 @@ class NoiseValues:
         self.terms[value.name] = (-0.5 * ((value - mean) / sd) ** 2 - np.log(sd * np.sqrt(2 * np.pi))).sum()
         return value
 
-    def student(self, name: str, shape: tuple[int, ...], freedom: float) -> Any:
-        """Student's t with scale one."""
-        value = self._new(name, shape, np.zeros(shape), Prior(0.0, 1.0, freedom=freedom))
-        kernel = -(freedom + 1) / 2 * pt.log1p(value**2 / freedom)
-        self.terms[value.name] = (kernel + student_t(freedom).logpdf(0.0)).sum()
-        return value
-
     def half_normal(self, name: str, sd: float) -> Any:
         """HalfNormal(sd), held as its logarithm."""
         value = self._new(name, (), np.log(_SMALL), Prior(0.0, sd, is_log=True))
@@ -164,7 +151,7 @@ def _logits(values: NoiseValues, noise: LabelNoise, classes: int) -> Any:
         level = values.normal("label_noise_level", mean=noise.level, sd=noise.level_sd)
         by_class = level + pt.zeros(classes)
         if noise.mechanism == "auto":
-            by_class = by_class + noise.class_spread * values.student("label_noise_class", (classes,), noise.freedom)
+            by_class = by_class + noise.class_spread * pt.sinh(values.normal("label_noise_class", (classes,)))
     if not noise.groups:
         return by_class[None, :]
     spread = values.half_normal("label_noise_group_spread", noise.group_spread)
@@ -176,7 +163,7 @@ def _targets(values: NoiseValues, noise: LabelNoise, classes: int) -> Any:
     """(K, K), rows sum to one, zero on the diagonal."""
     if classes == 2 or noise.mechanism == "uniform":
         return pt.constant((1.0 - np.eye(classes)) / (classes - 1))
-    effect = values.student("label_noise_target", (classes, classes - 1), noise.freedom)
+    effect = pt.sinh(values.normal("label_noise_target", (classes, classes - 1)))
     share = pt.special.softmax(noise.target_spread * effect, axis=-1)
     blank = pt.zeros((classes, 1))
     below, above = pt.concatenate([share, blank], axis=1), pt.concatenate([blank, share], axis=1)

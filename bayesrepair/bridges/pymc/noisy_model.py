@@ -21,6 +21,7 @@ from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from bayesrepair.status import SamplingWarning
 
+_HIGH = -0.5  # logit of twice a rate of 19 %
 _JITTER = 0.3  # of the noise at the start of a chain, on the unconstrained scale
 
 
@@ -80,11 +81,16 @@ class NoisyPyMCModel(TrainablePyMCModel):
         theta[:, self.clean.n_params :] = self.transition.prior_draws(size, rng)
         return self._flips_at(theta)
 
-    def started(self, draws: Draws, rng: np.random.Generator) -> Draws:
-        """Points to start from: draws of the model without noise, and low noise."""
-        low = np.tile(self.transition.initial, (len(draws), 1))
-        low += _JITTER * rng.uniform(-1, 1, low.shape)
-        return Draws(np.hstack([draws.theta, low]), draws.log_weights, draws.chain, draws.r_eff)
+    def started(self, draws: Draws, rng: np.random.Generator, *, high: bool = False) -> Draws:
+        """Points to start from: draws of the model without noise, and low noise, or high noise."""
+        initial = self.transition.initial
+        if high:
+            levels = np.array([prior.mean != 0 for prior in self.transition.priors])
+            sizes = [int(np.prod(shape)) for shape in self.transition.shapes]
+            initial = np.where(np.repeat(levels, sizes), _HIGH, initial)
+        start = np.tile(initial, (len(draws), 1))
+        start += _JITTER * rng.uniform(-1, 1, start.shape)
+        return Draws(np.hstack([draws.theta, start]), draws.log_weights, draws.chain, draws.r_eff)
 
     def sampled(
         self,

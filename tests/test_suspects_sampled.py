@@ -1,0 +1,137 @@
+"""Wrong labels from sampled posteriors: convergence, calibration, cost, and the cheap mode; one compilation of each."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from conftest import SAMPLING
+
+import bayesrepair as br
+from bayesrepair.bridges.pymc.noisy_model import joined
+from bayesrepair.posterior import Draws, Sampling
+from bayesrepair.predictive import mean_prediction
+from tests.test_suspects import fit_of, logistic, table
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*draws diverged")
+
+
+@pytest.fixture(scope="module")
+def base():
+    """Fit of two classes at its mode, whose noise-aware model is sampled."""
+    frame, _ = table(400, flips=0.12)
+    fit = br.from_pymc(logistic(frame), data=frame, method="laplace", progressbar=False)
+    settings = {name: value for name, value in SAMPLING.items() if name != "progressbar"}
+    fit.model.sampler.settings = replace(fit.model.sampler.settings, **settings, progressbar=False)
+    return fit
+
+
+@pytest.fixture(scope="module")
+def found(base):
+    """Suspects of eight tables, fifteen in a hundred labels wrong, and which they are."""
+    results = []
+    for seed in range(8):
+        frame, bad = table(400, flips=0.15, seed=seed)
+        results.append((br.find_suspects(fit_of(base, frame), method="nuts", random_seed=seed), bad))
+    return results
+
+
+def in_order(suspects):
+    return suspects.frame()["prob_wrong"].reindex(suspects.plain.rows.index).to_numpy()
+
+
+def test_chains_agree(found):
+    for suspects, _ in found:
+        assert suspects.rhat <= 1.01
+        assert suspects.ess >= 400
+        assert suspects.status.level != "unreliable"
+        assert suspects.fit.posterior.sampling.divergences <= 2
+
+
+def test_wrong_labels_have_high_probabilities(found):
+    # the canary for the sign
+    q = np.concatenate([in_order(suspects) for suspects, _ in found])
+    bad = np.concatenate([bad for _, bad in found])
+    assert q[bad].mean() > 0.5
+    assert q[~bad].mean() < 0.1
+
+
+def test_probabilities_are_calibrated(found):
+    q = np.concatenate([in_order(suspects) for suspects, _ in found])
+    bad = np.concatenate([bad for _, bad in found])
+    spread = np.sqrt(sum(suspects.suspicion.count.var() for suspects, _ in found))
+    assert abs(bad.sum() - q.sum()) < 3 * spread
+    base_rate = bad.mean() * (1 - bad.mean())
+    assert np.square(q - bad).mean() < 0.6 * base_rate
+    edges = [0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0]
+    for low, high in pairwise(edges):
+        some = (q >= low) & (q <= high)
+        sd = np.sqrt((q[some] * (1 - q[some])).sum()) / some.sum()
+        assert abs(q[some].mean() - bad[some].mean()) < 3.5 * sd + 0.04
+
+
+def test_intervals_cover_counts_precisions_and_rates(found):
+    count, precision, rate = [], [], []
+    for suspects, bad in found:
+        k = int(bad.sum())
+        expected = suspects.expected_count
+        count.append(expected.low <= k <= expected.high)
+        expected = suspects.expected_precision(k)
+        rows = suspects.plain.rows.positions(suspects.top(k).index)
+        precision.append(expected.low <= bad[rows].mean() <= expected.high)
+        matrix = suspects.noise_matrix.loc[[(0, 1), (1, 0)]]
+        rate += [*((matrix["low"] < 0.19) & (matrix["high"] > 0.11))]
+    assert np.mean(count) >= 0.75
+    assert np.mean(precision) >= 0.75
+    assert np.mean(rate) >= 0.75
+
+
+def test_monte_carlo_errors_are_those_between_halves_of_the_chains(found):
+    suspects, _ = found[0]
+    draws, model = suspects.fit.draws, suspects.fit.model
+    first = model.wrong(draws.theta[draws.chain < 2], suspects.fit.rows).mean(axis=0)
+    second = model.wrong(draws.theta[draws.chain >= 2], suspects.fit.rows).mean(axis=0)
+    z = (first - second) / (2 * suspects.suspicion.mcse)  # each half has twice the variance of the whole
+    assert 0.5 < np.sqrt(np.mean(z**2)) < 1.6
+
+
+def test_predictions_are_of_the_true_class(found):
+    suspects, bad = found[0]
+    clean, _ = table(400, flips=0.0, seed=0)
+    true = np.where(bad, 1 - suspects.plain.rows.values["y"], suspects.plain.rows.values["y"])
+    rows = suspects.fit.model.rows(clean)
+    aware = mean_prediction(suspects.fit, rows)[np.arange(400), true]
+    plain = mean_prediction(suspects.plain, suspects.plain.rows)[np.arange(400), true]
+    assert np.log(aware).mean() > np.log(plain).mean() + 0.05
+
+
+def test_the_gaussian_at_the_mode_ranks_alike(base, found):
+    suspects, _ = found[0]
+    cheap = br.find_suspects(suspects.plain, method="laplace")
+    assert cheap.status.level != "ok"
+    assert np.isnan(cheap.rhat)
+    a, b = in_order(suspects), in_order(cheap)
+    assert np.corrcoef(a, b)[0, 1] > 0.95
+    assert abs(a - b).mean() < 0.05
+
+
+def test_chains_that_do_not_agree_go_on(base):
+    frame, _ = table(400, flips=0.15, seed=0)
+    fit = fit_of(base, frame)
+    short = br.find_suspects(fit, method="nuts", draws=60)
+    assert short.fit.posterior.sampling.draws > 60
+    assert short.fit.posterior.sampling.draws % 60 == 0
+
+
+def test_two_runs_of_the_same_chains_are_joined_chain_by_chain():
+    def run(value):
+        theta = value + np.arange(12.0).reshape(12, 1) / 100
+        sampling = Sampling(2, 6, 5, 1, np.nan, np.nan, 2.0, "test", gradients=100)
+        return replace(Draws.plain(theta, np.repeat([0, 1], 6)), sampling=sampling)
+
+    both = joined(run(0.0), run(1.0))
+    np.testing.assert_array_equal(both.chain, np.repeat([0, 1], 12))
+    first, last = np.arange(6) / 100, np.arange(6, 12) / 100
+    np.testing.assert_allclose(both.theta[:, 0], np.concatenate([first, 1 + first, last, 1 + last]))
+    sampling = both.sampling
+    assert (sampling.draws, sampling.tune, sampling.seconds, sampling.gradients) == (12, 10, 4.0, 200)
