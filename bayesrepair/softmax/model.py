@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,30 +24,10 @@ from bayesrepair.softmax.transition import LabelTransition
 from bayesrepair.status import MethodError
 
 LABEL = "label"
-FEWEST_DRAWS, MOST_DRAWS = 200, 1000  # independent ones: a thousand leave a Monte Carlo error of 3 % of an sd
-CELLS = 20_000_000  # draws × rows × classes, beyond which fewer draws are taken
 _JITTER = 0.3  # of the noise at the start of a chain
 _MOVES = 12
 
 Reader = Callable[[Any], Rows]
-
-
-@dataclass(frozen=True, eq=False)
-class ThinGaussian(Gaussian):
-    """A Gaussian of which ``size`` draws are enough: many rows leave little to average over.
-
-    Parameters
-    ----------
-    size : int
-    """
-
-    size: int = MOST_DRAWS
-
-    @cached_property
-    def fixed_draws(self) -> Draws:
-        """Four chains of ``size / 4`` draws, the same each time."""
-        drawn = self.draws(self.size, np.random.default_rng(20240229))
-        return Draws.plain(drawn.theta, np.arange(self.size) * GAUSSIAN_CHAINS // self.size)
 
 
 class SoftmaxModel:
@@ -251,7 +230,7 @@ class SoftmaxModel:
         if found.search is not None and not found.search.converged:
             raise MethodError("a mode of the posterior", f"none after {found.search.steps} Newton steps")
         if not isinstance(start, Draws):
-            return ThinGaussian(found.mean, found.precision, found.search, draws_for(len(rows), self.classes))
+            return found
         factor = np.linalg.cholesky(np.linalg.inv(found.precision))
         drawn = found.draws(len(start), rng).theta
         moved = hmc.sample(
@@ -288,12 +267,12 @@ class SoftmaxModel:
         assert self.transition is not None
         return self._flips(self.transition.prior_draws(size, rng))
 
-    def started(self, draws: Draws, rng: np.random.Generator) -> Draws:
-        """Points to start from: draws of the model without noise, and low noise."""
+    def started(self, draws: Draws, rng: np.random.Generator, *, high: bool = False) -> Draws:
+        """Points to start from: draws of the model without noise, and low noise, or high noise."""
         assert self.transition is not None
-        low = np.tile(self.transition.initial, (len(draws), 1))
-        low += _JITTER * rng.uniform(-1, 1, low.shape)
-        return replace(draws, theta=np.hstack([draws.theta, low]))
+        start = np.tile(self.transition.high if high else self.transition.initial, (len(draws), 1))
+        start += _JITTER * rng.uniform(-1, 1, start.shape)
+        return replace(draws, theta=np.hstack([draws.theta, start]))
 
     def truth(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probability of each true class, given the parameters and the given class: (S, P) → (S, N, K)."""
@@ -303,17 +282,6 @@ class SoftmaxModel:
     def wrong(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probability that each given class is wrong, given the parameters: (S, P) → (S, N)."""
         return wrong(self.truth(theta, rows), self._given(rows))
-
-
-def draws_for(rows: int, classes: int) -> int:
-    """Draws that so many rows and classes are worth, a multiple of four.
-
-    Examples
-    --------
-    >>> draws_for(1000, 3), draws_for(100_000, 10)
-    (1000, 200)
-    """
-    return int(np.clip(CELLS // (rows * classes), FEWEST_DRAWS, MOST_DRAWS)) // GAUSSIAN_CHAINS * GAUSSIAN_CHAINS
 
 
 def softmax_fit(model: SoftmaxModel, rows: Rows, *, table: pd.DataFrame | None = None) -> Fit:

@@ -12,17 +12,16 @@ from functools import cached_property
 import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 from scipy.stats import halfnorm, norm
-from scipy.stats import t as student_t
 
 from bayesrepair.noise import Flips, LabelNoise
 
-_LOW_LEVEL, _SMALL = -3.0, 0.3  # where a search starts: a rate of 2 %, and spreads of about .3
+_LOW_LEVEL, _HIGH_LEVEL, _SMALL = -3.0, -0.5, 0.3  # where a search starts: rates of 2 and 19 %, spreads of about .3
 _STEP = 1e-4  # of the differences of the Jacobian; their error is of order STEP⁴
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One run of values and its prior: normal, Student's t, or the logarithm of a half-normal."""
+    """One run of values and its prior: normal, or the logarithm of a half-normal."""
 
     name: str
     size: int
@@ -63,12 +62,12 @@ class LabelTransition:
         by_class = noise.mechanism == "class"
         parts = [_Part("label_noise_level", K if by_class else 1, "normal", noise.level, noise.level_sd)]
         if noise.mechanism == "auto":
-            parts.append(_Part("label_noise_class", K, "student"))
+            parts.append(_Part("label_noise_class", K, "normal"))
         if noise.groups:
             parts.append(_Part("label_noise_group_spread", 1, "spread", 0.0, noise.group_spread))
             parts.append(_Part("label_noise_group", noise.groups, "normal"))
         if self._learns_targets:
-            parts.append(_Part("label_noise_target", K * (K - 1), "student"))
+            parts.append(_Part("label_noise_target", K * (K - 1), "normal"))
         return tuple(parts)
 
     @property
@@ -88,7 +87,15 @@ class LabelTransition:
     @property
     def initial(self) -> np.ndarray:
         """Low noise, (Q,)."""
-        start = {"label_noise_level": _LOW_LEVEL, "label_noise_group_spread": np.log(_SMALL)}
+        return self._at_level(_LOW_LEVEL)
+
+    @property
+    def high(self) -> np.ndarray:
+        """High noise, (Q,)."""
+        return self._at_level(_HIGH_LEVEL)
+
+    def _at_level(self, level: float) -> np.ndarray:
+        start = {"label_noise_level": level, "label_noise_group_spread": np.log(_SMALL)}
         return np.concatenate([np.full(part.size, start.get(part.name, 0.0)) for part in self.parts])
 
     @cached_property
@@ -109,8 +116,6 @@ class LabelTransition:
             value = phi[:, self._where[part.name]]
             if part.kind == "normal":
                 total += norm.logpdf(value, part.mean, part.scale).sum(axis=1)
-            elif part.kind == "student":
-                total += student_t.logpdf(value, self.noise.freedom).sum(axis=1)
             else:
                 total += (halfnorm.logpdf(np.exp(value), scale=part.scale) + value).sum(axis=1)
         return total
@@ -120,7 +125,6 @@ class LabelTransition:
         return self._by_part(
             phi,
             normal=lambda v, part: -(v - part.mean) / part.scale**2,
-            student=lambda v, nu: -(nu + 1) * v / (nu + v**2),
             spread=lambda v, part: 1 - np.exp(2 * v) / part.scale**2,
         )
 
@@ -129,16 +133,15 @@ class LabelTransition:
         return self._by_part(
             phi,
             normal=lambda v, part: np.full_like(v, part.scale**-2),
-            student=lambda v, nu: (nu + 1) * (nu - v**2) / (nu + v**2) ** 2,
             spread=lambda v, part: 2 * np.exp(2 * v) / part.scale**2,
         )
 
-    def _by_part(self, phi: np.ndarray, *, normal: Callable, student: Callable, spread: Callable) -> np.ndarray:
+    def _by_part(self, phi: np.ndarray, *, normal: Callable, spread: Callable) -> np.ndarray:
         out = np.empty_like(phi)
         for part in self.parts:
             where = self._where[part.name]
-            function = {"normal": normal, "student": student, "spread": spread}[part.kind]
-            out[:, where] = function(phi[:, where], self.noise.freedom if part.kind == "student" else part)
+            function = {"normal": normal, "spread": spread}[part.kind]
+            out[:, where] = function(phi[:, where], part)
         return out
 
     def prior_draws(self, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -148,8 +151,6 @@ class LabelTransition:
             shape = (size, part.size)
             if part.kind == "normal":
                 columns.append(rng.normal(part.mean, part.scale, shape))
-            elif part.kind == "student":
-                columns.append(rng.standard_t(self.noise.freedom, shape))
             else:
                 columns.append(np.log(np.abs(rng.normal(0.0, part.scale, shape))))
         return np.concatenate(columns, axis=1)
@@ -158,7 +159,7 @@ class LabelTransition:
         """Logits of twice the rate, (S, Q) → (S, G + 1, K)."""
         by_class = self._values(phi, "level") + np.zeros(self.classes)
         if self._has("class"):
-            by_class = by_class + self.noise.class_spread * self._values(phi, "class")
+            by_class = by_class + self.noise.class_spread * np.sinh(self._values(phi, "class"))
         effect = np.zeros((len(phi), self.noise.groups + 1))
         if self.noise.groups:
             effect[:, :-1] = np.exp(self._values(phi, "group_spread")) * self._values(phi, "group")
@@ -169,7 +170,7 @@ class LabelTransition:
         K = self.classes
         shares = np.full((len(phi), K, K - 1), -np.log(K - 1.0))
         if self._learns_targets:
-            effect = self._values(phi, "target").reshape(-1, K, K - 1)
+            effect = np.sinh(self._values(phi, "target")).reshape(-1, K, K - 1)
             shares = log_softmax(self.noise.target_spread * effect, axis=2)
         full = np.full((len(phi), K, K), -np.inf)
         full[:, ~np.eye(K, dtype=bool)] = shares.reshape(len(phi), -1)
@@ -201,7 +202,7 @@ class LabelTransition:
         diagonal = np.arange(K)
         out[:, diagonal, diagonal] = (-rate * (1 - share) / (1 - rate))[..., None] * slope
         if self._learns_targets:
-            self._add_targets(out, np.exp(self._log_target(at)[0]))
+            self._add_targets(out, np.exp(self._log_target(at)[0]), phi)
         return out
 
     def _add_slopes(self, slope: np.ndarray, phi: np.ndarray) -> None:
@@ -210,21 +211,22 @@ class LabelTransition:
         level = where["label_noise_level"]
         slope[:, :, level] = np.eye(K) if self.noise.mechanism == "class" else 1.0
         if self._has("class"):
-            slope[:, :, where["label_noise_class"]] = self.noise.class_spread * np.eye(K)
+            values = where["label_noise_class"]
+            slope[:, :, values] = self.noise.class_spread * np.diag(np.cosh(phi[values]))
         if G:
             spread, group = where["label_noise_group_spread"], where["label_noise_group"]
             size = np.exp(phi[spread])
             slope[:G, :, spread] = (size * phi[group])[:, None, None]
             slope[np.arange(G), :, group.start + np.arange(G)] = size
 
-    def _add_targets(self, out: np.ndarray, target: np.ndarray) -> None:
-        """∂ log q / ∂φ = spread (δ − q), in place."""
+    def _add_targets(self, out: np.ndarray, target: np.ndarray, phi: np.ndarray) -> None:
+        """∂ log q / ∂φ = spread (δ − q) cosh φ, in place."""
         K = self.classes
         first = self._where["label_noise_target"].start
         for c in range(K):
             others = np.flatnonzero(np.arange(K) != c)
-            block = self.noise.target_spread * (np.eye(K - 1) - target[c, others][None, :])
             columns = first + c * (K - 1) + np.arange(K - 1)
+            block = self.noise.target_spread * (np.eye(K - 1) - target[c, others][None, :]) * np.cosh(phi[columns])
             out[:, c, others[:, None], columns[None, :]] += block
 
     def contracted_curvature(self, phi: np.ndarray, slope: np.ndarray) -> np.ndarray:
