@@ -99,6 +99,8 @@ def plant(
     changed[at] = new.astype(given.dtype)
     wrong = np.zeros(len(rows), dtype=bool)
     wrong[at] = changed[at] != given[at]
+    if not wrong.any():
+        raise DataError("outcomes that can be made wrong", "the same outcome in every row that was tried")
     return Planted(rows.replace(**{outcome.name: changed}), wrong, hit if mechanism == "group" else None)
 
 

@@ -236,3 +236,12 @@ def test_a_model_without_classes_cannot_lose_one():
 def test_unknown_figure_lists_the_known(rehearsal):
     with pytest.raises(DataError, match="'average_precision'"):
         rehearsal.expected("accuracy of everything")
+
+
+@pytest.mark.slow
+def test_a_sampled_fit_is_rehearsed_with_sampling(cancer_fit):
+    rehearsed = br.rehearse(cancer_fit, runs=2, progressbar=False)
+    assert not rehearsed.cheap
+    assert rehearsed.runs["rhat"].notna().all()
+    assert rehearsed.expected("average_precision").mean > 0.4  # chance is 0.1
+    assert "2 runs, sampled" in repr(rehearsed)
