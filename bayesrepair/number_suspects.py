@@ -28,8 +28,9 @@ class NumberSuspects(Suspects):
     """Training rows by the probability that their number is wrong; **high is suspicious**.
 
     Wrong means grossly wrong: an error no larger than the extremes of right records cannot be seen, and neither
-    ``prob_wrong`` nor ``expected_count`` speaks of such. As `Suspects`, but that a row has no suggested class: ``predicted`` is the posterior mean of the outcome that
-    a right record would have, ``low`` and ``high`` its central 90 % predictive interval.
+    ``prob_wrong`` nor ``expected_count`` speaks of such. As `Suspects`, but that a row has no suggested class:
+    ``predicted`` is the posterior mean of the outcome that a right record would have, ``low`` and ``high`` its central
+    90 % predictive interval.
     """
 
     _what: ClassVar[str] = "number"
