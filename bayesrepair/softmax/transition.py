@@ -16,7 +16,6 @@ from scipy.stats import halfnorm, norm
 from bayesrepair.noise import Flips, LabelNoise
 
 _LOW_LEVEL, _HIGH_LEVEL, _SMALL = -3.0, -0.5, 0.3  # where a search starts: rates of 2 and 19 %, spreads of about .3
-_STEP = 1e-4  # of the differences of the Jacobian; their error is of order STEP⁴
 
 
 @dataclass(frozen=True)
@@ -230,14 +229,46 @@ class LabelTransition:
             out[:, c, others[:, None], columns[None, :]] += block
 
     def contracted_curvature(self, phi: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Σ slope · ∂² log T / ∂φ∂φ' at one point, by differences of the Jacobian: (Q,), (G + 1, K, K) → (Q, Q)."""
-        step = _STEP * np.maximum(1.0, np.abs(phi))
-        columns = np.empty((self.size, self.size))
-        for j in range(self.size):
-            total = np.zeros(self.size)
-            for shift, factor in ((-2.0, 1.0), (-1.0, -8.0), (1.0, 8.0), (2.0, -1.0)):
-                moved = phi.copy()
-                moved[j] += shift * step[j]
-                total += factor / 12 * np.tensordot(slope, self.jacobian(moved), axes=3)
-            columns[:, j] = total / step[j]
-        return (columns + columns.T) / 2
+        """Σ slope · ∂² log T / ∂φ∂φ' at one point, (Q,), (G + 1, K, K) → (Q, Q)."""
+        total = np.zeros((self.size, self.size))
+        along = np.zeros((self.noise.groups + 1, self.classes, self.size))
+        self._add_slopes(along, phi)
+        right = np.einsum("gcc->gc", slope)
+        other = slope.sum(axis=2) - right
+        share = expit(self._logits(phi[None])[0])
+        rate, rest = 0.5 * share, 1 - share
+        first = right * -rate * rest / (1 - rate) + other * rest  # ∂ / ∂ logit
+        bend = rate * rest * (1 - 2 * share) * (1 - rate) + (rate * rest) ** 2
+        second = -right * bend / (1 - rate) ** 2 - other * share * rest
+        total += np.einsum("gc,gcp,gcq->pq", second, along, along, optimize=True)
+        self._add_bends(total, phi, first)
+        if self._learns_targets:
+            self._add_target_bends(total, phi, slope.sum(axis=0))
+        return total
+
+    def _add_bends(self, total: np.ndarray, phi: np.ndarray, first: np.ndarray) -> None:
+        """Second derivatives of the logits, in place."""
+        where = self._where
+        if self._has("class"):
+            own = np.arange(self.size)[where["label_noise_class"]]
+            total[own, own] += self.noise.class_spread * np.sinh(phi[own]) * first.sum(axis=0)
+        if self.noise.groups:
+            spread = where["label_noise_group_spread"].start
+            group = where["label_noise_group"]
+            weight = np.exp(phi[spread]) * first[:-1].sum(axis=1)
+            total[spread, spread] += weight @ phi[group]
+            total[spread, group] += weight
+            total[group, spread] += weight
+
+    def _add_target_bends(self, total: np.ndarray, phi: np.ndarray, slope: np.ndarray) -> None:
+        """Second derivatives of log q, in place."""
+        K, begin = self.classes, self._where["label_noise_target"].start
+        target = np.exp(self._log_target(phi[None])[0])
+        for c in range(K):
+            others = np.flatnonzero(np.arange(K) != c)
+            columns = slice(begin + c * (K - 1), begin + (c + 1) * (K - 1))
+            q, some = target[c, others], slope[c, others]
+            along, bend = (self.noise.target_spread * f(phi[columns]) for f in (np.cosh, np.sinh))
+            spread = np.diag(q) - np.outer(q, q)
+            curved = np.diag((some - some.sum() * q) * bend)
+            total[columns, columns] += curved - some.sum() * np.outer(along, along) * spread
