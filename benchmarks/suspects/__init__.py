@@ -26,7 +26,7 @@ from benchmarks.kept import code_version
 from benchmarks.suspects import kept, measures
 from benchmarks.suspects.base import Base, base
 from benchmarks.suspects.cells import DATA, NOISES, cell
-from benchmarks.suspects.ours import OURS
+from benchmarks.suspects.ours import DEFAULT, OURS
 from benchmarks.suspects.peers import PEERS
 from benchmarks.suspects.verdict import report
 
@@ -86,7 +86,7 @@ def _line(name: str, trained: Base) -> dict[str, Any]:
 def main(argv: list[str]) -> None:
     """Run what is asked and write the table of all that is kept."""
     options = _options(argv)
-    methods = options.methods or [*PEERS, *OURS]
+    methods = options.methods or [*PEERS, *DEFAULT]
     deadline = time.time() + options.budget if options.budget else np.inf
     if not options.report:
         with threadpool_limits(1), warnings.catch_warnings():

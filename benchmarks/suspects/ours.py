@@ -53,12 +53,20 @@ def _read(*, trusted: bool = False) -> Callable:
     return run
 
 
-def _by_size(*, trusted: bool = False) -> Callable:
-    """The model of the features where it is small enough to be sampled; else what its class probabilities say."""
-    model, reader = _suspects(trusted=trusted), _read(trusted=trusted)
+def _best(*, trusted: bool = False) -> Callable:
+    """By what the data call for.
+
+    The regression of the table; where that is bent (moons, radial), of its Fourier features; where it is too large to
+    be sampled (digits), and for images, what class probabilities say.
+    """
+    by_net = {
+        "": _suspects(trusted=trusted),
+        "mlp": _suspects(trusted=trusted, basis="fourier"),
+        "cnn": _read(trusted=trusted),
+    }
 
     def run(base: Base) -> dict[str, Any]:
-        return reader(base) if base.cell.net or too_large(base) else model(base)
+        return by_net["cnn" if too_large(base) else base.cell.net](base)
 
     return run
 
@@ -106,13 +114,12 @@ def _causes(base: Base) -> dict[str, Any]:
 
 
 OURS: dict[str, Ours] = {
-    "ours": Ours(_by_size()),
-    "ours [V]": Ours(_by_size(trusted=True)),
+    "ours": Ours(_best()),
+    "ours [V]": Ours(_best(trusted=True)),
     "surprise": Ours(_surprise),
     "causes [Fq]": Ours(_causes),
-    "ours, class probabilities": Ours(_read(), serves=lambda net: not net),
-    "ours, Laplace": Ours(_suspects(laplace=True), serves=lambda net: not net),
+    "ours, class probabilities": Ours(_read(), serves=lambda net: net != "cnn"),
     "ours, last layer": Ours(_suspects(), serves=bool),
-    "ours, Fourier": Ours(_suspects(basis="fourier"), serves=lambda net: net == "mlp"),
-    "ours, Fourier [V]": Ours(_suspects(basis="fourier", trusted=True), serves=lambda net: net == "mlp"),
+    "ours, Laplace": Ours(_suspects(laplace=True), serves=lambda net: not net),
 }
+DEFAULT = ("ours", "ours [V]", "surprise", "causes [Fq]", "ours, class probabilities", "ours, last layer")
