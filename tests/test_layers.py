@@ -15,7 +15,7 @@ LAYERS = [
     ["rows", "model", "posterior", "noise", "number_noise"],
     ["fit"],
     ["target", "predictive", "datatree", "tree_groups", "summary", "ranking"],
-    ["laplace", "latents"],
+    ["laplace", "latents", "nested_laplace"],
     ["check"],
     ["gaussian_check"],
     ["judgement"],
@@ -32,7 +32,7 @@ LAYERS = [
     ["reporting"],
     ["datasets"],
     ["tables", "reading"],
-    ["diagnosis"],
+    ["diagnosis", "auditor"],
     ["cli", "demo", "__main__"],
 ]
 LEVEL = {name: k for k, names in enumerate(LAYERS) for name in names}

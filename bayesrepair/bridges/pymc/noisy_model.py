@@ -123,7 +123,8 @@ class NoisyPyMCModel(TrainablePyMCModel):
         SamplingWarning
             If there were divergences, or if r̂ exceeds 1.05 at the end.
         """
-        settings = self.sampler.settings if draws is None else replace(self.sampler.settings, draws=draws)
+        settings = self.clean.sampler.settings  # as they are now
+        settings = settings if draws is None else replace(settings, draws=draws)
         arrays, position = self._arrays(rows, with_outcome=True)
         weights = np.ones(len(rows))
         result: Draws | None = None
