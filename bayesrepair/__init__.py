@@ -33,6 +33,7 @@ from bayesrepair.verification import Verification, verify
 
 if TYPE_CHECKING:
     from bayesrepair import datasets, evaluation, oracles
+    from bayesrepair.auditor import LabelAuditor
     from bayesrepair.bridges.bambi import from_bambi
     from bayesrepair.bridges.pymc import from_pymc
     from bayesrepair.reporting import report
@@ -45,6 +46,7 @@ _LAZY = {
     "from_pymc": "bayesrepair.bridges.pymc",
     "from_bambi": "bayesrepair.bridges.bambi",
     "from_table": "bayesrepair.tables",
+    "LabelAuditor": "bayesrepair.auditor",
     "report": "bayesrepair.reporting",
     "datasets": "bayesrepair.datasets",
     "evaluation": "bayesrepair.evaluation",
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "find_suspects",
     "Suspects",
     "suspects_from_predictions",
+    "LabelAuditor",
     "rehearse",
     "Rehearsal",
     # repair

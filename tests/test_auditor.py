@@ -1,0 +1,99 @@
+"""The scikit-learn estimator: scikit-learn's own checks, and what it says of labels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import bayesrepair as br
+
+CLEAR = [br.LabelAuditor()]
+
+
+@parametrize_with_checks(CLEAR)
+def test_scikit_learn_has_nothing_to_complain(estimator, check):
+    check(estimator)
+
+
+def planted(n=240, classes=3, seed=0, rate=0.1):
+    """Clusters of classes, some labels wrong."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, classes, n)
+    angle = 2 * np.pi * true / classes
+    X = 3 * np.column_stack([np.cos(angle), np.sin(angle)]) + rng.normal(size=(n, 2))
+    wrong = rng.random(n) < rate
+    names = np.array(["ant", "bee", "cow"])[:classes]
+    return X, names[np.where(wrong, (true + 1) % classes, true)], wrong, names[true]
+
+
+@pytest.fixture(scope="module")
+def auditor():
+    X, y, _, _ = planted()
+    return br.LabelAuditor().fit(X, y)
+
+
+def test_wrong_labels_stand_out(auditor):
+    _, _, wrong, _ = planted()
+    assert average_precision_score(wrong, auditor.prob_wrong_) > 0.95
+    assert auditor.prob_wrong_[wrong].mean() > 10 * auditor.prob_wrong_[~wrong].mean()  # canary of the sign
+    np.testing.assert_array_equal(auditor.suspects_.frame().sort_index()["prob_wrong"], auditor.prob_wrong_)
+
+
+def test_predictions_are_of_the_true_class(auditor):
+    X, _, wrong, true = planted()
+    assert (auditor.predict(X) == true)[wrong].mean() > 0.85
+    np.testing.assert_allclose(auditor.predict_proba(X).sum(axis=1), 1.0)
+    assert list(auditor.classes_) == ["ant", "bee", "cow"]
+
+
+def test_row_ids_groups_and_trusted_rows():
+    X, y, _, true = planted(rate=0.0)
+    rng = np.random.default_rng(1)
+    who = np.where(np.arange(len(y)) % 4 == 0, "bob", "eve")
+    y = np.where((who == "bob") & (rng.random(len(y)) < 0.4), np.roll(["ant", "bee", "cow"], 1)[_codes(true)], true)
+    frame = pd.DataFrame(X, columns=["left", "right"], index=[f"r{i}" for i in range(len(y))])
+    known = frame.index[y != true][:3]
+    auditor = br.LabelAuditor().fit(frame, y, groups=who, trusted=known)
+    np.testing.assert_array_equal(auditor.suspects_.frame().loc[known, "prob_wrong"], 0.0)
+    assert auditor.suspects_.groups.index[0] == "bob"
+    assert list(auditor.feature_names_in_) == ["left", "right"]
+
+
+def _codes(names):
+    return np.unique(names, return_inverse=True)[1]
+
+
+def test_it_takes_part_in_pipelines_and_cross_validation():
+    X, y, _, true = planted(120)
+    pipeline = make_pipeline(PolynomialFeatures(2, include_bias=False), br.LabelAuditor())
+    probability = cross_val_predict(pipeline, X, y, cv=2, method="predict_proba")
+    assert (np.unique(y)[probability.argmax(axis=1)] == true).mean() > 0.9
+
+
+def test_a_callable_makes_the_fit():
+    X, y, _, _ = planted(120, classes=2)
+    seen = []
+
+    def made(table):
+        seen.append(list(table.columns))
+        return br.from_table(table, target="label", method="laplace")
+
+    auditor = br.LabelAuditor(made, method="laplace").fit(X, y)
+    assert seen == [["x0", "x1", "label"]]
+    plain = br.LabelAuditor().fit(X, y)
+    np.testing.assert_allclose(auditor.predict_proba(X), plain.predict_proba(X), atol=0.1)
+    assert np.corrcoef(auditor.prob_wrong_, plain.prob_wrong_)[0, 1] > 0.95
+    with pytest.raises(ValueError, match="a Fit of classes"):
+        br.LabelAuditor(lambda table: None).fit(X, y)
+
+
+@pytest.mark.slow
+def test_a_formula_makes_a_bambi_model():
+    X, y, wrong, _ = planted(120, classes=2)
+    auditor = br.LabelAuditor("x0 + x1", method="laplace").fit(X, y)
+    assert auditor.prob_wrong_[wrong].mean() > auditor.prob_wrong_[~wrong].mean() + 0.3
+    assert auditor.predict_proba(X).shape == (120, 2)
