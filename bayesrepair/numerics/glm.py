@@ -67,10 +67,10 @@ class Design:
         """Coefficients of the dense columns and of each group term."""
         return self.dense.shape[1], *(g.size for g in self.groups)
 
-    def eta(self, coefficients: Sequence[np.ndarray]) -> np.ndarray:
+    def eta(self, coefficients: Sequence[np.ndarray], *, out: np.ndarray | None = None) -> np.ndarray:
         """Linear predictors, (N, K · B) of coefficients (Q, K · B), (G, K · B) …."""
         dense, *grouped = coefficients
-        eta = self.dense @ dense
+        eta = np.matmul(self.dense, dense, out=out)
         K = self.offset.shape[1]
         if self.offset.any():
             eta.reshape(len(eta), K, -1)[...] += self.offset[:, :, None]
@@ -228,9 +228,15 @@ def log_lik(family: Family, design: Design, y: np.ndarray, point: Point) -> np.n
     """
     out = np.empty((len(y), len(point)))
     y = y.astype(float)
-    size = int(np.clip(TILE_CELLS // max(1, min(len(y), TILE_ROWS) * family.width), 32, 512))
-    for where, coefficients, parameters in point.tiles(size):
-        for start in range(0, len(y), TILE_ROWS):
-            rows = slice(start, start + TILE_ROWS)
-            out[rows, where] = family.log_lik(design.at(rows).eta(coefficients), y[rows], parameters)
+    size = max(4, TILE_CELLS // max(1, len(point) * family.width))
+    [(_, coefficients, parameters)] = point.tiles(max(1, len(point)))
+    constants = family.constants(parameters)
+    for start in range(0, len(y), size):
+        rows = slice(start, start + size)
+        # whole rows of the result are contiguous: η is computed, and becomes log p, where log p belongs
+        place = out[rows] if family.width == 1 else None
+        eta = design.at(rows).eta(coefficients, out=place)
+        log_p = family.log_lik(eta, y[rows], constants)
+        if place is None:
+            out[rows] = log_p
     return out.T

@@ -47,7 +47,11 @@ class Family(Protocol):
         """Σ w log p (S,), and its derivative by each parameter (S,)."""
         ...
 
-    def log_lik(self, eta: Array, y: Array, at: At) -> Array:
+    def constants(self, at: At) -> At:
+        """What `log_lik` needs of the parameters, (B,) each: computed once for all rows."""
+        ...
+
+    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
         """Log p (n, B); η is overwritten."""
         ...
 
@@ -85,7 +89,11 @@ class BernoulliLogit:
         """See `Family`."""
         return into[0], ()
 
-    def log_lik(self, eta: Array, y: Array, at: At) -> Array:
+    def constants(self, at: At) -> At:
+        """See `Family`."""
+        return ()
+
+    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
         """See `Family`."""
         if self.limit < np.inf:
             np.clip(eta, -self.limit, self.limit, out=eta)
@@ -113,7 +121,11 @@ class PoissonLog:
         """See `Family`."""
         return into[0] - weight @ gammaln(y + 1), ()
 
-    def log_lik(self, eta: Array, y: Array, at: At) -> Array:
+    def constants(self, at: At) -> At:
+        """See `Family`."""
+        return ()
+
+    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
         """See `Family`."""
         kernels.poisson_log_lik(eta, y, -gammaln(y + 1))
         return eta
@@ -143,14 +155,21 @@ class NegativeBinomialLog:
         value = into[0] + constant - weight @ gammaln(y + 1)
         return value, (slope - into[1] - into[2] / alpha,)
 
-    def log_lik(self, eta: Array, y: Array, at: At) -> Array:
+    def constants(self, at: At) -> At:
         """See `Family`."""
         [alpha] = at
+        base, slope = np.zeros(len(alpha)), np.zeros(len(alpha))
+        kernels.stirling(alpha, np.array([float(_STIRLING)]), np.ones(1), base, slope)
+        kernels.rising(alpha, np.append(np.zeros(_STIRLING), -1.0), base, slope)
+        return np.log(alpha), alpha, base
+
+    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+        """See `Family`."""
+        log_alpha, alpha, base = constants
         counts, where = np.unique(y, return_inverse=True)
         binomial = np.empty((len(counts), len(alpha)))
-        for k, count in enumerate(counts):
-            binomial[k] = _rising(alpha, np.array([count]), np.ones(1))[0] - gammaln(count + 1)
-        kernels.negative_binomial_log_lik(eta, y, np.log(alpha), alpha, binomial, where)
+        kernels.binomial_logs(alpha, base, counts, gammaln(counts + 1), binomial)
+        kernels.negative_binomial_log_lik(eta, y, log_alpha, alpha, binomial, where)
         return eta
 
 
@@ -183,11 +202,15 @@ class StudentT:
         by_nu = size * height_slope - logs / 2 + (nu + 1) / (2 * nu) * shares
         return value, (by_nu, by_sigma)
 
-    def log_lik(self, eta: Array, y: Array, at: At) -> Array:
+    def constants(self, at: At) -> At:
         """See `Family`."""
         nu, sigma = at
         height = gammaln((nu + 1) / 2) - gammaln(nu / 2) - np.log(nu * np.pi) / 2 - np.log(sigma)
-        kernels.student_t_log_lik(eta, y, 1 / (nu * np.square(sigma)), (nu + 1) / 2, height)
+        return 1 / (nu * np.square(sigma)), (nu + 1) / 2, height
+
+    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+        """See `Family`."""
+        kernels.student_t_log_lik(eta, y, *constants)
         return eta
 
 
@@ -220,10 +243,14 @@ class Normal:
         value = -squares / (2 * np.square(sigma)) - size * (log_sigma + _LOG_2PI / 2)
         return value, (squares / sigma**3, np.full(len(sigma), -size))
 
-    def log_lik(self, eta: Array, y: Array, at: At) -> Array:
+    def constants(self, at: At) -> At:
         """See `Family`."""
         sigma, log_sigma = at
-        kernels.normal_log_lik(eta, y, 0.5 / np.square(sigma), -log_sigma - _LOG_2PI / 2)
+        return 0.5 / np.square(sigma), -log_sigma - _LOG_2PI / 2
+
+    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+        """See `Family`."""
+        kernels.normal_log_lik(eta, y, *constants)
         return eta
 
 
@@ -253,7 +280,11 @@ class CategoricalSoftmax:
         """See `Family`."""
         return into[0], ()
 
-    def log_lik(self, eta: Array, y: Array, at: At) -> Array:
+    def constants(self, at: At) -> At:
+        """See `Family`."""
+        return ()
+
+    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
         """See `Family`."""
         out = np.empty((len(eta), eta.shape[1] // self.width))
         kernels.categorical_log_lik(eta, y.astype(np.int64), self.width, out)

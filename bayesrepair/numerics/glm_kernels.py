@@ -236,6 +236,37 @@ def rising(alpha, weight, value, slope):
 
 
 @kernel
+def binomial_logs(alpha, base, count, log_factorial, out):
+    """Log Γ(count + α)/(Γ(α) count!) for ascending counts, (U, B); ``base`` is log Γ(α)."""
+    product = np.ones(alpha.size)
+    reached = 0
+    for u in range(count.size):
+        c, less = count[u], log_factorial[u]
+        if c < 8.0:
+            while reached < c:
+                for b in range(alpha.size):
+                    product[b] *= alpha[b] + reached
+                reached += 1
+            for b in range(alpha.size):
+                out[u, b] = log(product[b]) - less
+        else:
+            for b in range(alpha.size):
+                x = alpha[b] + c
+                inverse = 1.0 / x
+                t = inverse * inverse
+                series = -3617.0 / 122400.0
+                series = series * t + 1.0 / 156.0
+                series = series * t - 691.0 / 360360.0
+                series = series * t + 1.0 / 1188.0
+                series = series * t - 1.0 / 1680.0
+                series = series * t + 1.0 / 1260.0
+                series = series * t - 1.0 / 360.0
+                series = series * t + 1.0 / 12.0
+                whole = (x - 0.5) * log(x) - x + 0.9189385332046727 + series * inverse
+                out[u, b] = whole - base[b] - less
+
+
+@kernel
 def stirling(alpha, count, weight, value, slope):
     """Add Σ weight · log Γ(count + α) and its derivative by α, for counts from 8, by Stirling's series."""
     for u in range(count.size):

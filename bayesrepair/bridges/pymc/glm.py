@@ -173,10 +173,11 @@ class KernelFunctions:
     recognised: Recognised
     mode: str
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
+    _last: tuple[np.ndarray, Point] | None = field(default=None, repr=False)  # scoring asks for block after block
 
     def __getstate__(self) -> dict[str, Any]:
         # compiled code does not travel
-        return {**self.__dict__, "_made": {}}
+        return {**self.__dict__, "_made": {}, "_last": None}
 
     def likelihood(
         self, arrays: Mapping[str, np.ndarray], position: np.ndarray, weight: np.ndarray
@@ -219,11 +220,14 @@ class KernelFunctions:
     def log_lik(self, theta: np.ndarray, arrays: Mapping[str, np.ndarray], position: np.ndarray) -> np.ndarray:
         """(S, P) and rows → (S, n)."""
         design, y = self.design(arrays, position)
-        return log_lik(self.recognised.family, design, y, self.point(theta)[1])
+        if self._last is None or not np.array_equal(self._last[0], theta):
+            self._last = theta.copy(), self._point_of(self._function("coefficients", self._coefficients)(theta))
+        return log_lik(self.recognised.family, design, y, self._last[1])
 
     def summed(self, theta: np.ndarray, likelihood: WeightedLikelihood) -> np.ndarray:
         """``Σ weight · log_lik``, (S, P) → (S,)."""
-        return likelihood.value(self.point(theta)[1])
+        theta = np.ascontiguousarray(theta)
+        return likelihood.value(self._point_of(self._function("coefficients", self._coefficients)(theta)))
 
     def target_and_grad(self, theta: np.ndarray, likelihood: WeightedLikelihood) -> tuple[np.ndarray, np.ndarray]:
         """``log_prior + Σ weight · log_lik`` and its gradient, (S, P) → (S,), (S, P)."""
@@ -235,15 +239,18 @@ class KernelFunctions:
     def point(self, theta: np.ndarray) -> tuple[np.ndarray, Point]:
         """Log prior (S,), and the coefficients and parameters of the likelihood."""
         prior, *rest = self._function("point", self._point)(np.ascontiguousarray(theta))
+        return prior, self._point_of(rest)
+
+    def _point_of(self, rest: Sequence[np.ndarray]) -> Point:
         dense, grouped = len(self.recognised.dense), len(self.recognised.groups)
         K = self.recognised.family.width
         pieces = [
             _all_classes(piece, term.classes, K)
             for piece, term in zip(rest[: dense + grouped], self._terms, strict=True)
         ]
-        empty = np.zeros((len(theta), 0, *((K,) if K > 1 else ())))
+        empty = np.zeros((len(rest[0]), 0, *((K,) if K > 1 else ())))
         together = pieces[0] if dense == 1 else np.concatenate([empty, *pieces[:dense]], axis=1)
-        return prior, Point((together, *pieces[dense:]), tuple(rest[dense + grouped :]))
+        return Point((together, *pieces[dense:]), tuple(rest[dense + grouped :]))
 
     def _taken_apart(self, slopes: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Slopes of the coefficients term by term, as the graph has them."""
@@ -281,8 +288,8 @@ class KernelFunctions:
 
     def _widths(self) -> list[int]:
         """Number of coefficients of each term."""
-        found = self._function("point", self._point)(self.graph.initial[None])
-        return [found[1 + k].shape[1] for k in range(len(self._terms))]
+        found = self._function("coefficients", self._coefficients)(self.graph.initial[None])
+        return [found[k].shape[1] for k in range(len(self._terms))]
 
     def _batched(self) -> tuple[Any, dict[Any, Any], list[Any]]:
         theta = pt.matrix("theta", dtype="float64")
@@ -292,6 +299,10 @@ class KernelFunctions:
     def _point(self) -> Compiled:
         theta, _, outputs = self._batched()
         return Compiled([theta], outputs, mode=self.mode)
+
+    def _coefficients(self) -> Compiled:
+        theta, _, outputs = self._batched()
+        return Compiled([theta], outputs[1:], mode=self.mode)
 
     def _pull_back(self) -> Compiled:
         theta, slices, batched = self._batched()

@@ -196,6 +196,8 @@ def _log_terms(reader: LinearReader, mu: Any) -> list[Term]:
 
 def _gathered(graph: RowGraph, family: Family, parameters: tuple[Any, ...], terms: list[Term]) -> Recognised:
     """All columns in one matrix, all offsets in one."""
+    if all(term.coefficient is None for term in terms):
+        raise NotLinearError("no parameters in the linear predictor")
     n: Any = graph.position
     n = n.shape[0]
     classes = isinstance(family, CategoricalSoftmax)
