@@ -164,9 +164,9 @@ class Noisy(Trainable, Protocol):
         draws: int | None,
         rhat: float,
         ess: float,
-        seconds: float,
+        gradients: float,
     ) -> Draws:
-        """Draws; more of them until r̂ and effective sample size are good, while sampling stays within the time."""
+        """Draws; more of them until r̂ and effective sample size are good, while no more gradients are taken."""
         ...
 
 

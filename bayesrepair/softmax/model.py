@@ -247,7 +247,7 @@ class SoftmaxModel:
         draws: int | None,
         rhat: float,
         ess: float,
-        seconds: float,
+        gradients: float,
     ) -> Draws:
         """As many draws as ``start`` has, of independent short chains: there is no r̂ to wait for."""
         moved = self.train(rows, start=start, rng=rng)

@@ -101,7 +101,7 @@ class NoisyPyMCModel(TrainablePyMCModel):
         draws: int | None,
         rhat: float,
         ess: float,
-        seconds: float,
+        gradients: float,
     ) -> Draws:
         """Draws of the posterior; chains that do not agree yet go on from where they are.
 
@@ -115,8 +115,9 @@ class NoisyPyMCModel(TrainablePyMCModel):
             Of each chain; as many as the plain fit has by default.
         rhat, ess : float
             What every parameter should reach.
-        seconds : float
-            No further run is begun that would make the sampling longer than this.
+        gradients : float
+            No further run is begun that would take more of them in all. (Not a time: the same seed is to give the same
+            draws on a busy machine.)
 
         Warns
         -----
@@ -137,7 +138,7 @@ class NoisyPyMCModel(TrainablePyMCModel):
             assert so_far is not None  # as the sampler made them
             assert last is not None
             good = so_far.rhat_max <= rhat and so_far.ess_min >= ess
-            if good or so_far.seconds + last.seconds > seconds:
+            if good or (so_far.gradients or np.inf) + (last.gradients or np.inf) > gradients:
                 return diagnosed(result, so_far)
             start = _ends(result, settings.chains)
 
