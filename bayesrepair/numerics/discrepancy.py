@@ -86,7 +86,7 @@ def move_figures(
     theta, weights, predictions : arrays, shapes (S, P), (S,), (S, H)
         What is being checked.
     some, share : array, shape (S',)
-        Positions of some of these draws and their weights: enough to know slopes, and scales of parameters, by.
+        Positions of some of these draws and their weights: enough to know slopes and scales by.
     rng : Generator
 
     Returns
@@ -95,10 +95,7 @@ def move_figures(
         ``error_mean``, ``error_max``, ``spread_mean``, ``moved``, ``z_moves``, ``p_moves``, ``acceptance``.
     """
     centre = np.concatenate([weights @ theta, weights @ predictions])
-    split = theta.shape[1]
-    sd = np.concatenate(
-        [_sds(theta[some], share, centre[:split]), _sds(predictions, weights, centre[split:])]  # these are compared
-    )
+    sd = _sds(np.column_stack([theta[some], predictions[some]]), share, centre)
     old = (np.column_stack([theta[ancestor], predictions[ancestor]]) - centre) / sd
     kept = slice(min(SETTLED, len(moved.path)) - 1, None)
     new = (np.concatenate([moved.path, path_predictions], axis=2)[kept] - centre) / sd
@@ -112,7 +109,7 @@ def move_figures(
     return {
         "error_mean": float(cleared.mean()),
         "error_max": float(cleared.max()),
-        "spread_mean": _spread(new[:, :, theta.shape[1] :], ancestor),
+        "spread_mean": _spread(new[:, :, theta.shape[1] :], ancestor, noise=np.square(share).sum() / 2),
         "moved": float(np.maximum(np.abs(test.mean) - CONFIDENCE * test.mcse, 0.0).max()),
         "z_moves": float(np.abs(test.z).max()),
         "p_moves": test.p_largest,
@@ -140,14 +137,17 @@ def _prediction_error(
     return error, np.square(clusters).sum(0)
 
 
-def _spread(new: np.ndarray, ancestor: np.ndarray) -> float:
-    """Mean ``|log sd ratio|`` of the predictions after the moves to before, cleared of its noise."""
+def _spread(new: np.ndarray, ancestor: np.ndarray, *, noise: float) -> float:
+    """Mean ``|log sd ratio|`` of the predictions after the moves to before, cleared of its noise.
+
+    ``noise`` is the variance of the logarithm of the sd before, by which ``new`` was divided.
+    """
     square = np.square(new - new.mean((0, 1))).mean(0)
     variance = square.mean(0)
     clusters = sum_by(ancestor, square - variance) / len(square)
     positive = np.where(variance > 0, variance, 1.0)
     log_ratio = np.log(positive) / 2
-    noise = np.square(clusters).sum(0) / np.square(2 * positive)
+    noise = noise + np.square(clusters).sum(0) / np.square(2 * positive)
     return float(np.sqrt(np.maximum(0.0, np.square(log_ratio) - noise)).mean())
 
 
