@@ -125,6 +125,7 @@ def test_a_gain_is_met_and_a_loss_is_said():
     won = verdict.rules_of_detection(_lines(0.95, 0.9), ["training loss", "margin"])
     assert won[0].endswith("training loss.")
     assert all("NOT MET" not in line for line in won)
+    assert [line for line in won if line.startswith("UNFINISHED: ours is measured on 1 of 16")]
     both = pd.concat([_lines(0.95, 0.8), _lines(0.5, 0.6, noise="asym20")])
     lost = verdict.rules_of_detection(both, ["training loss", "margin"])
     assert [line for line in lost if "class-dependent" in line and "NOT MET" in line]

@@ -64,6 +64,11 @@ def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
     gain = gains(frame, OURS, rival)
     if gain.empty:
         return [*told, "ours: nothing measured yet."]
+    measured, all_cells = len(gain.groupby(["data", "noise"])), sum(len(DATA[name].noises) for name in LOGISTIC)
+    if measured < all_cells:
+        told.append(
+            f"UNFINISHED: ours is measured on {measured} of {all_cells} logistic cells; what follows is no verdict."
+        )
     kinds = {"all logistic cells": gain} | {
         f"{name} noise": gain[gain["noise"].isin(noises)]
         for name, noises in (("uniform", ("u10", "u20", "rep50")), ("class-dependent", ("asym20",)))
