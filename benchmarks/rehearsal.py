@@ -238,9 +238,11 @@ def main(argv: list[str]) -> None:
     frame = frame.sort_values(
         ["block", "data", "seed"], key=lambda column: column.map(order).fillna(column), kind="stable"
     )
+    missing = [block for block in SEEDS if block not in set(frame["block"])]
+    said = f" Not measured yet: {', '.join(missing)}." if missing else ""
     about = (
         f"{__doc__.strip()}\n\n{RUNS} runs a rehearsal, {TRUTHS} truths a cell, at most {ROWS} training rows. "
-        f"**{_verdict(frame)}**\n\nVersions of the library's code: {', '.join(sorted(frame['code'].unique()))}."
+        f"**{_verdict(frame)}**{said}\n\nVersions of the library's code: {', '.join(sorted(frame['code'].unique()))}."
     )
     print(f"written to {save('rehearsal', frame, table=table(frame), about=about)}")
     print(_verdict(frame))
