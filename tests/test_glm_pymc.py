@@ -237,13 +237,6 @@ def test_few_draws_and_many_agree():
     np.testing.assert_allclose(slope, gradient[:3], rtol=1e-10)
 
 
-def test_few_draws_are_left_to_compiled_code():
-    kernels = pymc_model(robust()).kernels
-    assert not kernels.pays(30, 24)
-    assert kernels.pays(300, 400)
-    assert not pymc_model(models.cauchy()).kernels.pays(10**6, 10**6)
-
-
 def test_weights_of_another_length_are_refused():
     model = pymc_model(robust())
     for ask in (model.log_target_and_grad, model.summed_log_lik):

@@ -18,10 +18,8 @@ from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.linear_reading import NotLinearError, Term
 from bayesrepair.bridges.pymc.vectorised import Compiled, unpacked
 from bayesrepair.numerics.glm import Design, Grouped, Point, WeightedLikelihood, log_lik
-from bayesrepair.numerics.glm_families import Normal
 from bayesrepair.rows import Rows
 
-_PAYS, _PAYS_NORMAL = 10_000, 100_000  # draws × rows; half a millisecond of fixed costs, 50 and 5 ns a cell against it
 _KEPT = 2  # weighted likelihoods: before and after an edit
 _SAMPLE_DRAWS, _SAMPLE_ROWS = 4, 64
 _AGREE: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-8}
@@ -83,16 +81,6 @@ class Kernels:
             return f"general graph ({self.refused})"
         state = "agree with the general graph" if self.checked else "not yet compared with the general graph"
         return f"kernels, {functions.recognised} ({state})"
-
-    def pays(self, draws: int, rows: int) -> bool:
-        """Whether a block of draws costs less than its gradients one by one in compiled code.
-
-        A rule about sizes, not a measurement: the same call always goes the same way, to the last bit.
-        """
-        if self.functions is None or self.refused:
-            return False
-        normal = isinstance(self.functions.recognised.family, Normal)
-        return draws * rows >= (_PAYS_NORMAL if normal else _PAYS)
 
     def log_lik(self, theta: np.ndarray, arrays: Arrays) -> np.ndarray | None:
         """(S, P) → (S, n), or None where the general graph has to serve."""
