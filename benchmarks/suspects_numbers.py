@@ -4,12 +4,13 @@ Radon: 60 homes off by ±3 or ±2 on the logarithmic scale (4 and 2.7 residual s
 negative binomial: 20 of the flats that had some get 10 or 100 times their count; or 20 flats trade counts (``swapped``;
 those whose count changes at least threefold are wrong). ``simulated``: the same with outcomes drawn from the fitted
 model, where nothing else is unusual, and from a heavy-tailed one (Student's t of 4 degrees of freedom for radon, a
-negative binomial of size 1/2 for the Poisson), that the model has no name for. ``as they are``: nothing planted.
+negative binomial of size 1/2 for the Poisson), that the model has no name for. ``none``: nothing planted.
 
-Average precision of ``prob_wrong``, beside ``surprise`` (minus the PSIS-LOO log score of the plain fit) and ``|z|``
+Average precision of ``prob_wrong``, beside ``surprise`` (minus the PSIS-LOO log score of the plain fit) and ``z``
 (the plain fit's residual in its predictive standard deviations). ``alarms``: rows without a planted error whose
 prob_wrong exceeds one half; ``named``: planted ones that do. ``expected``: the expected count of wrong records with its
-90 % interval; ``skill``: Brier skill of prob_wrong above the base rate; ``times``: sampling time, plain fit = 1.
+90 % interval; ``within``: share of runs whose precision among as many rows as were planted lies in its 90 % interval;
+``ok``: runs whose status is not unreliable; ``skill``: Brier skill of prob_wrong above the base rate; ``times``: sampling time, plain fit = 1.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def run(name: str, data: str, error: str, seed: int) -> dict:
         return line
     simulated = fit.model.simulate(draws.theta[::10], rows, rng)
     z = np.abs(y - simulated.mean(axis=0)) / np.maximum(simulated.std(axis=0), 1e-9)
-    scores = {"prob_wrong": prob, "surprise": frame["surprise"].to_numpy(), "|z|": z}
+    scores = {"prob_wrong": prob, "surprise": frame["surprise"].to_numpy(), "z": z}
     line |= {f"AP {key}": average_precision_score(bad, score) for key, score in scores.items()}
     precision = suspects.expected_precision(int(bad.sum()))
     seen = bad[np.argsort(-prob, kind="stable")[: bad.sum()]].mean()
@@ -134,9 +135,14 @@ def cells(seeds: int) -> Iterator[tuple[str, str, str, int]]:
                 yield name, "heavy tails", "none", seed
 
 
+def path(cell: tuple[str, str, str, int], version: str) -> Path:
+    """Where the line of a cell is kept."""
+    return CACHE / f"{version}-{'-'.join(map(str, cell))}.json".replace(" ", "_")
+
+
 def kept(cell: tuple[str, str, str, int], version: str) -> dict:
     """The line of a cell, run if it is not there."""
-    file = CACHE / f"{version}-{'-'.join(map(str, cell))}.json".replace(" ", "_")
+    file = path(cell, version)
     if file.exists():
         return json.loads(file.read_text())
     line = run(*cell)
@@ -149,11 +155,11 @@ def kept(cell: tuple[str, str, str, int], version: str) -> dict:
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One line for each model, data and error."""
     groups = frame.groupby(["model", "data", "error"], sort=False)
-    mean = groups[["AP prob_wrong", "AP surprise", "AP |z|", "planted", "named", "alarms", "expected", "low", "high"]]
+    mean = groups[["AP prob_wrong", "AP surprise", "AP z", "planted", "named", "alarms", "expected", "low", "high"]]
     table = mean.mean().join(groups[["within", "skill", "times", "rhat"]].mean())
     gain = frame["AP prob_wrong"] - frame["AP surprise"]
     spread = gain.groupby([frame["model"], frame["data"], frame["error"]], sort=False)
-    table.insert(2, "gain ± se", [f"{g.mean():+.3f} ± {g.sem():.3f}" for _, g in spread])
+    table.insert(2, "gain ± se", ["" if g.isna().all() else f"{g.mean():+.3f} ± {g.sem():.3f}" for _, g in spread])
     table["runs"] = groups.size()
     table["ok"] = groups["status"].agg(lambda levels: (levels != "unreliable").sum())
     return table
@@ -164,11 +170,14 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks suspects_numbers")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--models", nargs="*", default=list(FITS))
+    parser.add_argument("--kept", action="store_true", help="only report the cells that were run before")
     chosen = parser.parse_args(arguments)
     folder = Path(br.__file__).parent
     version = hashlib.sha256(b"".join((folder / name).read_bytes() for name in OWN)).hexdigest()[:8]
-    lines = [kept(cell, version) for cell in cells(chosen.seeds) if cell[0] in chosen.models]
+    every = [cell for cell in cells(chosen.seeds) if cell[0] in chosen.models]
+    wanted = [cell for cell in every if not chosen.kept or path(cell, version).exists()]
+    lines = [kept(cell, version) for cell in wanted]
     frame = pd.DataFrame(lines)
     seeds = f"Means over seeds 0 to {chosen.seeds - 1}; ``gain`` is paired, prob_wrong less surprise; 4 x 500 draws."
-    about = f"{__doc__}\n{seeds}"
+    about = f"{__doc__}\n{seeds} {len(lines)} of {len(list(cells(chosen.seeds)))} cells were run."
     save("suspects_numbers", frame, table=summary(frame), about=about)
