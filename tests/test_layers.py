@@ -27,7 +27,7 @@ LAYERS = [
     ["choice", "repairs"],
     ["noise_evidence", "suspicion", "suspects", "number_suspicion", "number_suspects"],
     ["pred_probs", "review"],
-    ["fusion", "planting", "rehearsal", "rehearsal_harm", "rehearsal_run", "rehearsal_words"],
+    ["fusion", "rehearsal"],
     ["evaluation"],
     ["reporting"],
     ["datasets"],

@@ -8,8 +8,8 @@ import bayesrepair as br
 from bayesrepair.fit import Fit
 from bayesrepair.numerics.one_more import next_number, next_share
 from bayesrepair.oracles import LinearUnknownNoise, NormalNormal
-from bayesrepair.planting import SHIFT, _other_classes, clean, plant
 from bayesrepair.posterior import Draws
+from bayesrepair.rehearsal.planting import SHIFT, _other_classes, clean, plant
 from bayesrepair.status import DataError, MethodError
 
 N = 160

@@ -13,8 +13,8 @@ from bayesrepair.edit import Edited
 from bayesrepair.fit import Fit
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.loo import loo_log_score
-from bayesrepair.planting import Planted
 from bayesrepair.predictive import log_score, mean_prediction
+from bayesrepair.rehearsal.planting import Planted
 from bayesrepair.rows import Rows
 from bayesrepair.status import RepairWarning
 from bayesrepair.suspects import Suspects

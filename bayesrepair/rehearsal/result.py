@@ -14,12 +14,12 @@ from bayesrepair.fit import Fit
 from bayesrepair.model import Trainable
 from bayesrepair.noise import Mechanism
 from bayesrepair.numerics.one_more import next_number, next_share, share_of_runs
-from bayesrepair.planting import Where
 from bayesrepair.posterior import Gaussian
 from bayesrepair.progress import row_progress
-from bayesrepair.rehearsal_harm import Action
-from bayesrepair.rehearsal_run import BIN_EDGES, Stage, reference_fit, run
-from bayesrepair.rehearsal_words import in_words
+from bayesrepair.rehearsal.harm import Action
+from bayesrepair.rehearsal.planting import Where
+from bayesrepair.rehearsal.run import BIN_EDGES, Stage, reference_fit, run
+from bayesrepair.rehearsal.words import in_words
 from bayesrepair.status import DataError, MethodError
 from bayesrepair.suspects import Expected
 from bayesrepair.suspicion import MANY_ROWS, Method, evidence
@@ -175,8 +175,8 @@ def rehearse(
 ) -> Rehearsal:
     """Plant errors in the fit's own outcomes, run the whole search and repair, and report what came of it.
 
-    In each run some outcomes are made wrong as `bayesrepair.planting.plant` says: a class is drawn from the fitted
-    model's predictive *given that it is another one than the given*; a number is moved by 4 to 8 predictive sds. The
+    In each run some outcomes are made wrong as `bayesrepair.rehearsal.planting.plant` says: a class is drawn from the
+    fitted model's predictive *given that it is another one than the given*; a number is moved by 4 to 8 predictive sds. The
     model is fitted anew (compiled code serves again), `find_suspects` looks for wrong outcomes, the first ``k`` rows
     are treated as `Suspects.drop` or `Suspects.relabel` does it, and all is compared with what was planted.
 

@@ -14,9 +14,9 @@ from bayesrepair.failures import find_failures
 from bayesrepair.fit import Fit
 from bayesrepair.model import Trainable
 from bayesrepair.noise import Mechanism
-from bayesrepair.planting import Planted, Where, clean, plant
 from bayesrepair.posterior import Gaussian
-from bayesrepair.rehearsal_harm import Action, Scored, covered, harm
+from bayesrepair.rehearsal.harm import Action, Scored, covered, harm
+from bayesrepair.rehearsal.planting import Planted, Where, clean, plant
 from bayesrepair.rows import Rows
 from bayesrepair.suspects import Suspects, find_suspects
 
