@@ -176,9 +176,9 @@ def rehearse(
     """Plant errors in the fit's own outcomes, run the whole search and repair, and report what came of it.
 
     In each run some outcomes are made wrong as `bayesrepair.rehearsal.planting.plant` says: a class is drawn from the
-    fitted model's predictive *given that it is another one than the given*; a number is moved by 4 to 8 predictive sds. The
-    model is fitted anew (compiled code serves again), `find_suspects` looks for wrong outcomes, the first ``k`` rows
-    are treated as `Suspects.drop` or `Suspects.relabel` does it, and all is compared with what was planted.
+    fitted model's predictive *given that it is another one than the given*; a number is moved by 4 to 8 predictive sds.
+    The model is fitted anew (compiled code serves again), `find_suspects` looks for wrong outcomes, the first ``k``
+    rows are treated as `Suspects.drop` or `Suspects.relabel` does it, and all is compared with what was planted.
 
     With ``noise=0`` all outcomes of a run are drawn anew from the fitted model, so that none is wrong, and ``k`` rows
     are treated all the same: the price of a needless repair.
