@@ -10,7 +10,8 @@ Average precision of ``prob_wrong``, beside ``surprise`` (minus the PSIS-LOO log
 (the plain fit's residual in its predictive standard deviations). ``alarms``: rows without a planted error whose
 prob_wrong exceeds one half; ``named``: planted ones that do. ``expected``: the expected count of wrong records with its
 90 % interval; ``within``: share of runs whose precision among as many rows as were planted lies in its 90 % interval;
-``ok``: runs whose status is not unreliable; ``skill``: Brier skill of prob_wrong above the base rate; ``times``: sampling time, plain fit = 1.
+``ok``: runs whose status is not unreliable; ``skill``: Brier skill of prob_wrong above the base rate; ``times``:
+sampling time, plain fit = 1.
 """
 
 from __future__ import annotations
