@@ -261,7 +261,7 @@ def _told(lines: dict[str, dict[str, Any]], asked: Asked) -> str:
     head = f"nothing {some['e_nothing']:.3f}, noise {some['e_noise']:.3f}"
     told = [
         f"{rung} {line.get('e', np.nan):.3f} ({line['status']}{' by ' + line['served'] if rung == 'auto' else ''}, "
-        f"cost {line.get('seconds', np.nan) / line['refit_seconds']:.2f})"
+        f"cost {line.get('seconds', np.nan) / line['refit_wall']:.2f})"
         for rung, line in lines.items()
         if rung in asked.rungs
     ]
