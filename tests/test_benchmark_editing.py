@@ -79,7 +79,8 @@ def line(**values):
     each = {f"{prefix}{name}_each": [0.02, 0.3] for prefix in ("", "natural_") for name in METRICS}
     good = {f"{prefix}{name}": 0.02 for prefix in ("", "natural_") for name in METRICS}
     about = {"model": "m", "seed": 0, "edit": "e", "rung": "auto", "status": "ok"}
-    return about | noise | each | good | {"seconds": 1, "cpu": 1, "refit_seconds": 2, "refit_cpu": 2} | values
+    times = {"seconds": 1, "cpu": 1, "refit_seconds": 2, "refit_wall": 2, "refit_cpu": 2}
+    return about | noise | each | good | times | values
 
 
 @pytest.mark.parametrize("name", METRICS)
