@@ -6,6 +6,7 @@ the code it was measured with.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from dataclasses import asdict
@@ -40,13 +41,13 @@ _ASIDE = ("label_posterior.py", "one_more.py", "model_weight.py", "loo.py", "set
 
 @cache
 def code_version() -> str:
-    """Hash of the files of the library that an edit passes through; as they were when first asked for."""
+    """Hash of the code that an edit passes through, comments and layout apart; as it was when first asked for."""
     root = Path(br.__file__).parent
     files = [f for f in root.rglob("*.py") if f.relative_to(root).parts[0] in _BEFORE and f.name not in _ASIDE]
     files += [root / "bridges" / "pymc" / name for name in (*_BRIDGE, "compiled_gradient.py", "whitened.py")]
     digest = hashlib.sha256()
     for file in sorted(files):
-        digest.update(file.read_bytes())
+        digest.update(ast.dump(ast.parse(file.read_text())).encode())
     return digest.hexdigest()[:12]
 
 

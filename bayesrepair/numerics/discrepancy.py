@@ -147,7 +147,7 @@ def _spread(new: np.ndarray, ancestor: np.ndarray, *, noise: float) -> float:
     clusters = sum_by(ancestor, square - variance) / len(square)
     positive = np.where(variance > 0, variance, 1.0)
     log_ratio = np.log(positive) / 2
-    noise = noise + np.square(clusters).sum(0) / np.square(2 * positive)
+    noise = noise + np.square(clusters).sum(0) / np.square(2 * positive)  # type: ignore[assignment]  # one each
     return float(np.sqrt(np.maximum(0.0, np.square(log_ratio) - noise)).mean())
 
 
