@@ -20,7 +20,7 @@ from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.softmax.model import LABEL
 from bayesrepair.status import MethodError
 from bayesrepair.suspects import Suspects, find_suspects
-from bayesrepair.suspicion import Method
+from bayesrepair.suspects.suspicion import Method
 
 LOGISTIC = "logistic"
 _TARGET = "label"  # column of the outcome in the table that a formula or a callable sees

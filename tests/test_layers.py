@@ -25,7 +25,7 @@ LAYERS = [
     ["causes", "top", "group_causes", "regime", "set_anchor", "set_path", "set_search"],
     ["hashes", "receipt", "predictive_masses", "verification", "ledger", "ledger_store"],
     ["choice", "repairs"],
-    ["noise_evidence", "suspicion", "suspects", "number_suspicion", "number_suspects"],
+    ["suspects"],
     ["pred_probs", "review"],
     ["fusion", "rehearsal"],
     ["evaluation"],

@@ -12,10 +12,10 @@ from scipy.stats import halfnorm, norm
 import bayesrepair as br
 from bayesrepair.bridges.pymc.model import pymc_model
 from bayesrepair.noise import SOURCE, LabelNoise, with_source
-from bayesrepair.noise_evidence import NoiseEvidence, noise_status
 from bayesrepair.numerics.label_posterior import transition, true_class, wrong
 from bayesrepair.numerics.model_weight import bootstrap_weight
 from bayesrepair.status import DataError, MethodError, RepairWarning, UnsupportedModelError
+from bayesrepair.suspects.noise_evidence import NoiseEvidence, noise_status
 
 QUIET = {"method": "laplace", "progressbar": False}
 

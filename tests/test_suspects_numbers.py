@@ -16,8 +16,8 @@ from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.noise import with_source
 from bayesrepair.number_noise import NumberNoise
-from bayesrepair.number_suspects import NUMBER_COLUMNS, NumberSuspects
 from bayesrepair.status import MethodError, RepairWarning, UnsupportedModelError
+from bayesrepair.suspects.number_suspects import NUMBER_COLUMNS, NumberSuspects
 from benchmarks.models.radon import radon
 from benchmarks.models.roaches import poisson
 from tests.conftest import SAMPLING

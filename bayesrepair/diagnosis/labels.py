@@ -19,7 +19,7 @@ from bayesrepair.reporting import write_csv
 from bayesrepair.reporting.suspects_page import report_suspects
 from bayesrepair.review import review_frame
 from bayesrepair.suspects import Expected, Suspects, find_suspects
-from bayesrepair.suspicion import Method
+from bayesrepair.suspects.suspicion import Method
 
 LABEL_FILES = ("report.html", "review.csv", "suspects.csv", "summary.json", "report.json")
 

@@ -22,7 +22,7 @@ from bayesrepair.reporting import report
 from bayesrepair.reporting.csv_files import FORMULA_STARTS
 from bayesrepair.review import DECISION, Decisions, read_decisions
 from bayesrepair.status import DataError
-from bayesrepair.suspicion import Method
+from bayesrepair.suspects.suspicion import Method
 from bayesrepair.verification import verify as verify_edit
 
 APPLIED_FILES = (

@@ -22,7 +22,7 @@ from bayesrepair.rehearsal.run import BIN_EDGES, Stage, reference_fit, run
 from bayesrepair.rehearsal.words import in_words
 from bayesrepair.status import DataError, MethodError
 from bayesrepair.suspects import Expected
-from bayesrepair.suspicion import MANY_ROWS, Method, evidence
+from bayesrepair.suspects.suspicion import MANY_ROWS, Method, evidence
 
 # figure: what it says, and what it is a share of ("k" rows removed, "planted" rows, "clean_rows", "runs"), or the range
 # that it has: any "number", a "positive" one, a "proportion"

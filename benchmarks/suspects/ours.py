@@ -99,7 +99,7 @@ def _told(suspects: br.Suspects, plain: br.Fit, base: Base) -> dict[str, Any]:
 
 def _surprise(base: Base) -> dict[str, Any]:
     """PSIS-LOO surprise of the plain fit: the Bayesian form of an out-of-fold loss."""
-    from bayesrepair.suspicion import surprise
+    from bayesrepair.suspects.suspicion import surprise
 
     some = problem(base)
     return {"score": surprise(some.fit, some.fit.rows)}

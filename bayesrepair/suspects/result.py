@@ -14,8 +14,6 @@ import pandas as pd
 from bayesrepair.edit import Edited, Editor
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Flips, Mechanism, Noisy
-from bayesrepair.noise_evidence import NoiseEvidence, noise_status
-from bayesrepair.number_suspicion import NumberSuspicion
 from bayesrepair.numerics.label_posterior import transition
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import class_names, given_outcome
@@ -23,7 +21,9 @@ from bayesrepair.ranking import ranked
 from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, RepairWarning, Status
-from bayesrepair.suspicion import (
+from bayesrepair.suspects.noise_evidence import NoiseEvidence, noise_status
+from bayesrepair.suspects.number_suspicion import NumberSuspicion
+from bayesrepair.suspects.suspicion import (
     Evidence,
     Method,
     Suspicion,
@@ -297,8 +297,9 @@ def find_suspects(
     Parameters
     ----------
     fit : Fit
-        That can be fitted anew. Of measurements and counts the result is `bayesrepair.number_suspects.NumberSuspects`,
-        and `bayesrepair.number_noise.NumberNoise` says what is taken to be wrong.
+        That can be fitted anew. Of measurements and counts the result is
+        `bayesrepair.suspects.number_suspects.NumberSuspects`, and `bayesrepair.number_noise.NumberNoise` says what is
+        taken to be wrong.
     trusted : ids, DataFrame, Rows or Failures, optional
         Rows whose label is known to be right: ids of training rows, or further rows with their outcomes (held-out
         failures and correctly handled rows); a list may hold some of each.
@@ -334,7 +335,7 @@ def find_suspects(
     Raykar et al. (2010), Learning from crowds, JMLR 11. Vehtari, Gelman, Gabry (2017), arXiv:1507.04544 (surprise).
     """
     if fit.model.outcome.kind != "class":
-        from bayesrepair.number_suspects import number_suspects
+        from bayesrepair.suspects.number_suspects import number_suspects
 
         return number_suspects(
             fit,

@@ -9,15 +9,15 @@ import pandas as pd
 
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Mechanism
-from bayesrepair.noise_evidence import ENOUGH, GOOD_RHAT
-from bayesrepair.number_suspicion import NumberSuspicion, number_suspicion
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, Status
-from bayesrepair.suspects import Suspects
-from bayesrepair.suspicion import Evidence, Method, evidence, noisy_fit, surprise
+from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT
+from bayesrepair.suspects.number_suspicion import NumberSuspicion, number_suspicion
+from bayesrepair.suspects.result import Suspects
+from bayesrepair.suspects.suspicion import Evidence, Method, evidence, noisy_fit, surprise
 
 NUMBER_COLUMNS = ("given", "prob_wrong", "mcse", "predicted", "low", "high", "surprise", "reason")
 TOO_MANY = 0.2  # share of wrong records beyond which the model, not the records, is the likelier culprit

@@ -16,7 +16,6 @@ from bayesrepair.laplace import laplace
 from bayesrepair.model import Curved
 from bayesrepair.nested_laplace import nested_laplace
 from bayesrepair.noise import Corruptible, Flips, Mechanism, Noisy, noise_for, with_source
-from bayesrepair.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.label_posterior import wrong
 from bayesrepair.numerics.loo import loo_log_score
@@ -25,6 +24,7 @@ from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.progress import row_progress
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
+from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
 
 Method = Literal["auto", "nuts", "laplace"]
 MANY_ROWS = 100_000  # beyond it method="auto" is the Laplace approximation
