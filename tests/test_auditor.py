@@ -7,14 +7,19 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import bayesrepair as br
 
-CLEAR = [br.LabelAuditor()]
+
+def checks_of_scikit_learn():
+    """All of them but that of array libraries other than NumPy, which runs only where SciPy is told to expect them."""
+    for estimator, check in estimator_checks_generator(br.LabelAuditor()):
+        if "array_api" not in check.func.__name__:
+            yield pytest.param(estimator, check, id=check.func.__name__)
 
 
-@parametrize_with_checks(CLEAR)
+@pytest.mark.parametrize(("estimator", "check"), list(checks_of_scikit_learn()))
 def test_scikit_learn_has_nothing_to_complain(estimator, check):
     check(estimator)
 
