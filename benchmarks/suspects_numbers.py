@@ -39,7 +39,12 @@ from benchmarks.results import save
 
 CACHE = Path(__file__).parent / "cache" / "suspects_numbers"
 FITS = {"radon": radon, "roaches Poisson": poisson, "roaches negative binomial": negative_binomial}
-OWN = ("number_noise.py", "bridges/pymc/number_errors.py", "bridges/pymc/noisy_numbers.py", "number_suspicion.py")
+OWN = (
+    "number_noise.py",
+    "bridges/pymc/number_errors.py",
+    "bridges/pymc/noisy_numbers.py",
+    "suspects/number_suspicion.py",
+)
 HOMES, FLATS, THREEFOLD = 60, 20, 3.0
 CLEAN_SEEDS = 5
 
