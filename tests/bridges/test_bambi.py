@@ -103,12 +103,22 @@ def test_log_likelihood_is_bambis_own(case):
         rows = fit.rows if data is None else fit.model.rows(data)
         ours = fit.model.log_lik(fit.posterior.theta, rows)
         theirs = flat(own[fit.model.outcome.name])
-        if fit.model.outcome.kind == "class":
-            # log(1 − p) of a p rounded to p ± ε is off by ε / (1 − p); the kernels never form 1 − p
-            rounding = 4 * np.finfo(float).eps * np.exp(-theirs)
-            assert (np.abs(ours - theirs) <= tolerance * (1 + np.abs(theirs)) + rounding).all()
-        else:
-            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+        if name == "bernoulli, numbers":
+            # Bambi forms 1 − p, whose digits are gone where p is next to one: there the closed form is the reference
+            lost = np.finfo(float).eps * np.exp(-theirs) > tolerance / 10
+            assert 0 < lost.mean() < 0.1
+            theirs = np.where(lost, logistic_log_lik(idata["posterior"].to_dataset(), data), theirs)
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def logistic_log_lik(posterior: xr.Dataset, data: pd.DataFrame | None) -> np.ndarray:
+    """Of "coin ~ x + (0 + site|year)", by hand: y η − log(1 + exp η)."""
+    data = TABLE if data is None else data
+    site, year = (xr.DataArray(data[name].astype(str).to_numpy(), dims="row") for name in ("site", "year"))
+    effect = posterior["site|year"].sel(site__expr_dim=site, year__factor_dim=year)
+    eta = posterior["Intercept"] + posterior["x"] * xr.DataArray(data["x"].to_numpy(), dims="row") + effect
+    eta = flat(eta.transpose("chain", "draw", "row"))
+    return data["coin"].to_numpy() * eta - np.logaddexp(0, eta)
 
 
 def test_predictions_are_bambis_own(case):
