@@ -159,7 +159,8 @@ def test_coverage_counts_central_intervals():
 @pytest.mark.slow
 def test_auto_is_calibrated_where_foreign_rows_are_deleted():
     with threadpool_limits(1):
-        lines = [{"model": "normal", "run": k, **line} for k in range(80) for line in calibration.simulate("normal", k)]
+        runs = [(k, line) for k in range(150) for line in calibration.simulate("normal", k)]
+    lines = [{"model": "normal", "run": k, **line} for k, line in runs]
     tests = calibration.tested(pd.DataFrame(lines)).set_index(["edit", "editor"])["p"]
     np.testing.assert_array_less(calibration.LEVEL, tests.xs("auto", level="editor"))
     np.testing.assert_array_less(tests["delete foreign"][["nothing", "sign flipped"]], calibration.LEVEL)
