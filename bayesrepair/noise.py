@@ -78,9 +78,19 @@ class LabelNoise:
     target_spread: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.mechanism not in get_args(Mechanism):
-            known = ", ".join(map(repr, get_args(Mechanism)))
-            raise MethodError(f"noise one of {known}", repr(self.mechanism), "Pass noise='auto'.")
+        _refuse_unknown(self.mechanism)
+
+
+def _refuse_unknown(mechanism: str) -> None:
+    if mechanism in get_args(Mechanism):
+        return
+    remedy = "Pass noise='auto'."
+    if mechanism == "none":
+        remedy = (
+            "In a model without noise no outcome can be wrong: it has no prob_wrong. Its own ranking is the column "
+            "'surprise' of find_suspects(fit), or without another fit bayesrepair.suspects.surprise(fit, fit.rows)."
+        )
+    raise MethodError(f"noise one of {', '.join(map(repr, get_args(Mechanism)))}", repr(mechanism), remedy)
 
 
 Noise = LabelNoise | NumberNoise
@@ -95,6 +105,7 @@ def noise_for(outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: b
     MethodError
         If the mechanism is unknown, or none for such outcomes.
     """
+    _refuse_unknown(mechanism)
     if outcome.kind != "class":
         if mechanism == "class":
             got = f"'class' for the {outcome.kind} outcome {outcome.name!r}"

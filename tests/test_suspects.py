@@ -456,6 +456,7 @@ def test_what_is_refused(flipped):
         ({"noise": "none?"}, MethodError),
         ({"method": "guess"}, MethodError),
         ({"trusted": ["nobody"]}, DataError),
+        ({"trusted": list(bad.index)}, DataError),
         ({"groups": "no such column"}, DataError),
         ({"groups": np.zeros(len(bad))}, DataError),
         ({"groups": np.zeros(3)}, DataError),
@@ -469,6 +470,28 @@ def test_what_is_refused(flipped):
     rows = oracle.rows({"y": np.zeros(3)})
     with pytest.raises(MethodError):
         br.find_suspects(br.Fit(oracle, rows, oracle.posterior(rows)))
+
+
+def test_a_model_without_noise_is_refused_and_its_ranking_named(flipped, suspects):
+    fit, bad = flipped
+    with pytest.raises(MethodError, match="surprise"):
+        br.find_suspects(fit, noise="none")
+    alone = pd.Series(br.suspects.surprise(fit, fit.rows), index=fit.rows.row)
+    frame = suspects.frame()
+    np.testing.assert_allclose(alone.reindex(frame.index), frame["surprise"], rtol=1e-12)
+    assert alone[bad].mean() > alone[~bad].mean() + 1  # canary of the sign
+
+
+def test_one_row_in_doubt_is_enough_and_none_is_too_few(flipped):
+    fit, bad = flipped
+    odd = bad.index[bad][0]
+    found = br.find_suspects(fit, trusted=bad.index.drop(odd))
+    assert found.frame().index[0] == odd
+    assert found.noise_evidence.gain_se == np.inf
+    assert 0 < found.frame()["prob_wrong"].iloc[0] < 1
+    with pytest.raises(DataError, match="all 400"):
+        br.find_suspects(fit, trusted=bad.index)
+    assert bootstrap_weight(np.zeros(0)) == 0.5
 
 
 def test_the_same_seed_gives_the_same_numbers(flipped, suspects):

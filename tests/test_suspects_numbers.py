@@ -312,6 +312,8 @@ def test_no_mechanism_of_classes(planted):
     suspects = planted.suspects
     with pytest.raises(MethodError, match="Only classes"):
         br.find_suspects(suspects.plain, noise="class")
+    with pytest.raises(MethodError, match="surprise"):
+        br.find_suspects(suspects.plain, noise="none")
 
 
 @pytest.mark.parametrize("truth", ["normal", "Student's t, 4 degrees of freedom"])

@@ -23,7 +23,7 @@ def bootstrap_weight(difference: np.ndarray, *, replicates: int = REPLICATES) ->
     Returns
     -------
     float
-        Between 0 and 1.
+        Between 0 and 1; one half without rows.
 
     References
     ----------
@@ -37,9 +37,11 @@ def bootstrap_weight(difference: np.ndarray, *, replicates: int = REPLICATES) ->
     >>> round(bootstrap_weight(np.full(100, 0.02)), 3)
     0.881
     """
+    if not len(difference):
+        return 0.5
     rng = np.random.default_rng(_SEED)
     count, total = len(difference), 0.0
-    size = max(1, _CELLS // max(count, 1))
+    size = max(1, _CELLS // count)
     for start in range(0, replicates, size):
         share = rng.standard_exponential((min(size, replicates - start), count))
         share *= count / share.sum(axis=1, keepdims=True)

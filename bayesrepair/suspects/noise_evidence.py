@@ -43,7 +43,9 @@ class NoiseEvidence:
 
     @property
     def gain_se(self) -> float:
-        """Standard error of ``gain``."""
+        """Standard error of ``gain``; infinite where a single row is in doubt."""
+        if len(self.difference) < 2:
+            return np.inf
         return float(np.sqrt(len(self.difference)) * self.difference.std(ddof=1))
 
     @cached_property

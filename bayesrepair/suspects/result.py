@@ -304,7 +304,8 @@ def find_suspects(
         Rows whose label is known to be right: ids of training rows, or further rows with their outcomes (held-out
         failures and correctly handled rows); a list may hold some of each.
     noise : {"auto", "uniform", "class"}
-        See `bayesrepair.noise.LabelNoise`.
+        See `bayesrepair.noise.LabelNoise`. There is no "none": without noise no label can be wrong; the ranking of such
+        a model is the column ``surprise``, or `bayesrepair.suspects.surprise`.
     groups : str, Series or array, optional
         Column of the fit's table, labels by row id, or one label a training row: who or what gave the label. Each
         group gets an error rate of its own, shrunk towards the others. Missing: nothing known.

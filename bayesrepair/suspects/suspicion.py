@@ -76,8 +76,8 @@ def evidence(fit: Fit, trusted: Any, groups: Any) -> Evidence:
     Raises
     ------
     DataError
-        If rows of the fit have fractional weights or were inserted, an id is unknown, a trusted row has no outcome, or
-        there is no such column of groups.
+        If rows of the fit have fractional weights or were inserted, an id is unknown, a trusted row has no outcome,
+        every row is trusted, or there is no such column of groups.
     """
     current, weight = fit.current()
     kept = np.flatnonzero(weight > 0)
@@ -91,6 +91,9 @@ def evidence(fit: Fit, trusted: Any, groups: Any) -> Evidence:
     ids, extras = _trusted_parts(fit, trusted)
     known = np.zeros(len(rows), dtype=bool)
     known[rows.positions(ids)] = True
+    if known.all():
+        got = f"trusted= with all {len(known)}"
+        raise DataError("training rows that may be wrong", got, "Leave the rows in doubt out of trusted=.")
     codes, names, column = _group_codes(fit, kept, groups)
     outside = sum(len(extra) for extra in extras)
     if outside:
@@ -349,7 +352,14 @@ def thinned(draws: Draws, cells: int) -> Draws:
 
 
 def surprise(fit: Fit, rows: Rows, *, progressbar: bool = False) -> np.ndarray:
-    """Minus the PSIS-LOO log score of rows under the plain fit, nats; high is surprising."""
+    """Minus the PSIS-LOO log score of training rows under a fit, nats, shape (N,); high is surprising.
+
+    The ranking of a model in which no outcome can be wrong.
+
+    References
+    ----------
+    Vehtari, Gelman, Gabry (2017), arXiv:1507.04544.
+    """
     draws = thinned(fit.draws, len(rows) * len(fit.model.outcome.classes or (0,)))
     log_w = np.log(np.maximum(draws.weights, np.finfo(float).tiny))
     parts = []
