@@ -1,0 +1,226 @@
+"""The ladder: what is set aside, what is judged after all, and what is left out for its price."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+import bayesrepair as br
+from bayesrepair.check import gradients_of_check
+from bayesrepair.edit import EDITORS
+from bayesrepair.editors import Auto, Moves, Transport, Weights
+from bayesrepair.editors.prices import Prices
+from bayesrepair.fit import Factor, Fit
+from bayesrepair.oracles import NormalNormal
+from bayesrepair.posterior import Draws
+
+FAR_ENOUGH = 8.5  # the deleted outcome: plain weights stay good, but about a fifth of the draws is effective
+LADDER = ("weights", "transport", "moves", "retrain")
+
+
+@dataclass(frozen=True)
+class Slow(NormalNormal):
+    """An oracle whose refits take a while."""
+
+    seconds: float = np.nan
+
+    def refit_seconds(self, posterior):
+        return self.seconds
+
+
+@dataclass(frozen=True)
+class OffBy(Transport):
+    """A transport that shifts its draws by so many of their sds, and says nothing of it."""
+
+    shift: float = 0.0
+
+    def __call__(self, change, rng):
+        posterior, info = super().__call__(change, rng)
+        theta = posterior.theta + self.shift * posterior.theta.std(axis=0)
+        return replace(posterior, theta=theta, gradient=None), info
+
+
+@dataclass(frozen=True)
+class Poor(Transport):
+    """A transport that leaves all the weight to two draws."""
+
+    def __call__(self, change, rng):
+        posterior, info = super().__call__(change, rng)
+        posterior = replace(posterior, log_weights=np.where(np.arange(len(posterior)) < 2, 0.0, -50.0))
+        return posterior, replace(info, khat=np.inf, ess=2.0)
+
+
+@dataclass(frozen=True)
+class Lean(Transport):
+    """A transport that leaves the draws where they are: as few effective ones as plain weights."""
+
+    def __call__(self, change, rng):
+        return replace(Transport(), maps=("identity",))(change, rng)
+
+
+def edited(seconds=np.nan, rungs=LADDER, priced=True):
+    """Delete the row that matters out of fifty, from draws of a posterior that is known in closed form."""
+    oracle = Slow(0.0, 3.0, 1.0, seconds=seconds)
+    rows = oracle.rows({"y": np.append(np.random.default_rng(0).normal(size=49), FAR_ENOUGH)})
+    fit = Fit(oracle, rows, oracle.posterior(rows).draws(4000, np.random.default_rng(1)))
+    return br.edit(fit, Factor(rows.take([49]), -1.0), method=Auto(rungs, priced=priced), random_seed=0)
+
+
+def tried(result):
+    """Rungs and levels, in order."""
+    return [(attempt.rung, attempt.status.level) for attempt in result.info.attempts]
+
+
+def error(result):
+    """Distance of the mean from the closed form, in posterior sds."""
+    after, model = result.after, result.after.model
+    exact = model.posterior(*after.net())
+    draws = after.posterior
+    return abs(draws.weights @ draws.theta[:, 0] - exact.mean[0]) * np.sqrt(exact.precision[0, 0])
+
+
+def test_good_weights_with_few_draws_wait_for_a_transport_that_serves():
+    result = edited()
+    assert tried(result) == [("weights", "unreliable"), ("transport", "ok")]
+    aside = result.info.attempts[0]
+    assert "few effective draws, set aside" in str(aside.status)
+    assert aside.log_lik_evals == 4000  # of one row: nothing was spent on a check
+    assert result.info.ess > 3000 > 1500 > aside.ess > 200
+    assert error(result) < 0.05
+
+
+def test_good_weights_are_judged_at_once_where_no_transport_follows():
+    result = edited(rungs=("weights", "retrain"))
+    assert tried(result) == [("weights", "ok")]
+
+
+@pytest.mark.parametrize(
+    ("transport", "its_level", "why"),
+    [(OffBy(shift=0.5), "unreliable", "the check fails"), (Poor(), "unreliable", "poor weights, not checked")],
+    ids=["off", "poor"],
+)
+def test_what_was_set_aside_is_judged_where_the_transport_is_not_ok(monkeypatch, transport, its_level, why):
+    monkeypatch.setitem(EDITORS, "transport", lambda: transport)
+    result = edited()
+    assert tried(result) == [("weights", "unreliable"), ("transport", its_level), ("weights", "ok")]
+    assert why in str(result.info.attempts[1].status)
+    assert result.info.rung == "weights"
+    assert result.info.check is not None
+    np.testing.assert_array_equal(result.after.posterior.theta, result.before.posterior.theta)  # weights move nothing
+
+
+def test_what_was_set_aside_is_judged_where_the_transport_left_fewer_draws(monkeypatch):
+    class Thin(Transport):
+        """The right draws, an eighth of them effective."""
+
+        def __call__(self, change, rng):
+            posterior, info = super().__call__(change, rng)
+            log_weights = np.where(np.arange(len(posterior)) % 8 == 0, 0.0, -50.0)
+            posterior = Draws(posterior.theta, log_weights, posterior.chain)
+            return posterior, replace(info, khat=-np.inf, ess=500.0)
+
+    monkeypatch.setitem(EDITORS, "transport", Thin)
+    result = edited()
+    assert tried(result) == [("weights", "unreliable"), ("transport", "ok"), ("weights", "ok")]
+    assert result.info.rung == "weights"
+    assert result.info.ess > 500
+
+
+def test_few_draws_of_a_transport_get_one_move_each(monkeypatch):
+    monkeypatch.setitem(EDITORS, "transport", Lean)
+    result = edited(seconds=1e9, rungs=LADDER[1:])
+    assert tried(result) == [("transport", "ok"), ("moves", "ok")]
+    assert result.info.rung == "moves"
+    before, after = result.info.attempts
+    assert before.ess < 1500 < after.ess
+    assert not result.after.posterior.is_weighted
+    assert error(result) < 0.1
+
+
+@pytest.mark.parametrize("share", [3.0, 5.0])
+def test_the_move_is_left_out_where_it_takes_more_than_a_quarter_of_a_refit(monkeypatch, share):
+    monkeypatch.setitem(EDITORS, "transport", Lean)
+    monkeypatch.setattr(Prices, "gradient", 1.0)
+    price = 4000 * Moves().leapfrogs + gradients_of_check(None)
+    result = edited(seconds=share * price, rungs=LADDER[1:])
+    moved = [("moves", "ok")] if share > 4 else []
+    assert tried(result) == [("transport", "ok"), *moved]
+
+
+def test_many_draws_of_a_transport_are_not_moved():
+    assert tried(edited(seconds=1e9, rungs=LADDER[1:])) == [("transport", "ok")]
+
+
+def test_a_transport_that_takes_longer_than_a_refit_is_left_out_and_weights_are_judged_at_once(monkeypatch):
+    monkeypatch.setattr(Prices, "gradient", 1.0)
+    result = edited(seconds=1.0)
+    assert tried(result) == [("weights", "ok")]
+    assert result.info.rung == "weights"
+
+
+def test_a_rung_that_is_too_dear_is_named_with_its_price(monkeypatch):
+    monkeypatch.setattr(Prices, "gradient", 1.0)
+    result = edited(seconds=1.0, rungs=LADDER[1:])
+    assert tried(result) == [("retrain", "ok")]
+    assert set(result.info.details["refused"]) == {"transport", "moves"}
+    assert result.info.details["refused"]["moves"].endswith("a refit 1 s")
+
+
+def test_without_prices_the_clock_decides_nothing(monkeypatch):
+    climbs = []
+    for gradient, seconds in ((1e-12, 1e9), (1e12, 1e-9)):
+        monkeypatch.setattr(Prices, "gradient", gradient)
+        climbs.append(edited(seconds=seconds, priced=False))
+    assert tried(climbs[0]) == tried(climbs[1]) == [("weights", "unreliable"), ("transport", "ok")]
+    assert climbs[1].info.details["refused"] == {}
+    np.testing.assert_array_equal(climbs[0].after.posterior.theta, climbs[1].after.posterior.theta)
+
+
+def change(seconds):
+    """A deletion, by a model whose refit takes so long."""
+    oracle = Slow(0.0, 3.0, 1.0, seconds=seconds)
+    rows = oracle.rows({"y": np.linspace(-1, 1, 50)})
+    fit = Fit(oracle, rows, oracle.posterior(rows).draws(4000, np.random.default_rng(1)))
+    return fit.change(Factor(rows.take([49]), -1.0))
+
+
+def test_the_price_of_a_rung_is_its_gradients_and_those_of_the_check(monkeypatch):
+    monkeypatch.setattr(Prices, "gradient", 0.5)
+    prices = Prices(change(seconds=100.0), refittable=True)
+    transport = Transport()
+    expected = 0.5 * (transport.gradients(prices.change) + gradients_of_check(prices.change))
+    np.testing.assert_allclose(prices.seconds(transport), expected)
+    assert prices.complaint(transport) == f"predicted to take {expected:.2g} s, a refit 1e+02 s"
+    assert Prices(change(seconds=0.99 * expected), refittable=True).complaint(transport) != ""
+    assert Prices(change(seconds=1.01 * expected), refittable=True).complaint(transport) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "refittable", "editor"),
+    [(np.nan, True, Transport()), (1e-9, False, Transport()), (1e-9, True, Weights())],
+    ids=["refit unknown", "no refit among the rungs", "editor without gradients"],
+)
+def test_what_is_not_known_is_no_reason_to_leave_a_rung_out(monkeypatch, seconds, refittable, editor):
+    def timed(self):
+        raise AssertionError("a gradient was timed for nothing")
+
+    monkeypatch.setattr(Prices, "gradient", property(timed))
+    prices = Prices(change(seconds), refittable=refittable)
+    assert np.isnan(prices.seconds(editor))
+    assert prices.complaint(editor) == ""
+
+
+def test_the_time_of_a_gradient_leaves_out_what_the_first_call_makes(monkeypatch):
+    calls = []
+    now = iter([10.0, 30.0])
+    monkeypatch.setattr("bayesrepair.editors.prices.time.perf_counter", lambda: next(now))
+    original = Slow.log_target_and_grad
+
+    def counted(self, theta, rows, weight):
+        calls.append(len(theta))
+        return original(self, theta, rows, weight)
+
+    monkeypatch.setattr(Slow, "log_target_and_grad", counted)
+    prices = Prices(change(seconds=1.0), refittable=True)
+    np.testing.assert_allclose([prices.gradient, prices.gradient], 20.0 / 200)  # timed once, then remembered
+    assert sum(calls) == 400  # two hundred draws to warm up, two hundred on the clock
