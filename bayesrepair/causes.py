@@ -11,26 +11,27 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesrepair.edit import EDITORS, Editor, edit
+from bayesrepair.edit import Editor
 from bayesrepair.failures import Failures
-from bayesrepair.fit import Factor, Fit
+from bayesrepair.fit import Fit
 from bayesrepair.group_causes import GroupCauses, group_causes
 from bayesrepair.judgement import Info
 from bayesrepair.model import Differentiable
-from bayesrepair.numerics.blocks import row_blocks
-from bayesrepair.numerics.loo import loo_log_score
-from bayesrepair.numerics.scoring import Scored, Side, batches, rank_summary
+from bayesrepair.numerics.scoring import Scored, rank_summary
 from bayesrepair.posterior import Draws
-from bayesrepair.predictive import given_outcome
-from bayesrepair.progress import row_progress
+from bayesrepair.predictive import named_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
-from bayesrepair.scores import SCORES, BlockScore
-from bayesrepair.scores.insertion import InsertionScore
+from bayesrepair.scores.block_score import block_score
 from bayesrepair.set_path import STARTS
 from bayesrepair.set_score import SetScore, moved_set_score, set_score
 from bayesrepair.set_search import SetSearch, set_search
 from bayesrepair.status import DataError, MethodError
+from bayesrepair.streaming.opening import source_of
+from bayesrepair.streaming.pieces import RowsSource
+from bayesrepair.streaming.runner import streamed
+from bayesrepair.streaming.scorer import RowScorer
+from bayesrepair.streaming.stored_rows import StoredRows
 from bayesrepair.top import Top
 
 if TYPE_CHECKING:
@@ -39,14 +40,13 @@ if TYPE_CHECKING:
     from bayesrepair.suspects import Suspects
 
 FEW_FAILURES = 30  # below it a 90 % rank interval covers clearly less: `python -m benchmarks ranks`
-FAILURE_GROUPS = 24  # beyond it, failures share a place in the bootstrap
 
 Against = Literal["failures", "held_out"]
 
 
 @dataclass(frozen=True, eq=False)
 class Causes:
-    """Training rows ranked by cause score; **a positive score works against the failures**.
+    """Rows ranked by cause score; **a positive score works against the failures**.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ class Causes:
     failures : Rows
         The rows that scored: the failures, or all held-out rows.
     scores : DataFrame
-        One line a training row, sorted by ``score`` descending, ties by row.
+        One line a row, sorted by ``score`` descending, ties by row.
     scored : Scored
         The scores with the parts of their errors, in the order of ``rows``.
-    rows : Rows
-        The training rows that were scored.
+    rows : Rows or StoredRows
+        The rows that were scored.
     method : str
     top_size : int
         The K of ``prob_top``.
@@ -70,22 +70,30 @@ class Causes:
         The failures as found, with the held-out rows around them.
     against : {"failures", "held_out"}
         What a positive score works against.
+    own : bool
+        Whether these are the rows that the fit was trained on, which alone can be taken out of it.
     """
 
     fit: Fit
     failures: Rows
     scores: pd.DataFrame
     scored: Scored
-    rows: Rows
+    rows: Rows | StoredRows
     method: str
     top_size: int
     after: Draws
     info: Info | None
     found: Failures | None = None
     against: Against = "failures"
+    own: bool = True
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    @property
+    def training(self) -> Rows:
+        """The fit's training rows: those that were scored, where they are its own."""
+        return self.rows if self.own and isinstance(self.rows, Rows) else self.fit.rows
 
     def frame(self) -> pd.DataFrame:
         """Columns ``score, mcse, prob_top, rank_low, rank_high, given, surprise``, then the table's own."""
@@ -109,8 +117,9 @@ class Causes:
         Raises
         ------
         DataError
-            If there is no such column, or a row has no label.
+            If there is no such column, a row has no label, or the rows are not those of the fit.
         """
+        self._refuse_foreign("groups")
         return group_causes(self, self._labels(column))
 
     def with_suspects(self, suspects: Suspects) -> Joined:
@@ -160,10 +169,11 @@ class Causes:
         Raises
         ------
         DataError
-            If an id is unknown.
+            If an id is unknown, or the rows are not those of the fit.
         MethodError
             If the method is unknown, or the model has no gradient for ``"transport"``.
         """
+        self._refuse_foreign("joint scores")
         if method not in ("auto", "weights", "transport"):
             raise MethodError("method='auto', 'weights' or 'transport'", repr(method))
         ids = rows.index if isinstance(rows, pd.DataFrame) else list(rows)
@@ -242,6 +252,7 @@ class Causes:
         MethodError
             If the method or a start is unknown, or the posterior is not represented by draws.
         """
+        self._refuse_foreign("a search")
         return set_search(
             self,
             size,
@@ -255,6 +266,14 @@ class Causes:
             progressbar=progressbar,
             random_seed=random_seed,
         )
+
+    def _refuse_foreign(self, what: str) -> None:
+        if not self.own:
+            raise DataError(
+                f"the fit's own training rows for {what}: only they can be taken out of it",
+                f"{len(self)} rows that were scored beside them (rows=)",
+                "Call find_causes without rows=.",
+            )
 
     def _labels(self, column: str | pd.Series) -> pd.Series:
         if isinstance(column, pd.Series):
@@ -282,7 +301,8 @@ class Causes:
     def _head(self) -> str:
         whom = "failures" if self.against == "failures" else "held-out rows, failures and handled ones"
         return (
-            f"{len(self)} training rows ranked by cause score ({self.method}) against {len(self.failures)} {whom}; "
+            f"{len(self)} {'training rows' if self.own else 'rows'} ranked by cause score ({self.method}) against "
+            f"{len(self.failures)} {whom}; "
             f"a positive score works against them{self._caveat}"
         )
 
@@ -305,12 +325,13 @@ def find_causes(
     *,
     method: str | Editor = "covariance",
     against: Against = "failures",
+    rows: Any = None,
     top: int = 20,
     block: int | None = None,
     progressbar: bool = True,
     random_seed: int | np.random.Generator | None = 0,
 ) -> Causes:
-    """Rank the training rows by how much they work against the failures.
+    """Rank rows by how much they work against the failures.
 
     ``score_i = E_D[log p_i] − E_{D+F}[log p_i]`` in nats, **positive = harmful to the failures** (Tanno et al. 2022,
     eq. 6-7, arXiv:2207.04806), or its first-order limit ``−Cov_D(log p_i, log p_F)``.
@@ -327,6 +348,10 @@ def find_causes(
         ``"failures"``: which rows explain the failures. ``"held_out"``: which rows work against all held-out rows of
         a `Failures`, correctly handled ones included; where their outcomes can be trusted, that finds wrong training
         outcomes better, and removing the top rows costs the handled ones less.
+    rows : DataFrame, Rows, mapping of arrays, path, Dask DataFrame or Dataset, optional
+        What to rank, by default the training rows. A path is that of a CSV file, a Parquet file or a folder of Parquet
+        files, which are never in memory as a whole. Of a row that is not the fit's own, the score is the same
+        derivative with the sign of what the row would do: positive where up-weighting it works against the failures.
     top : int
         K of ``prob_top = P(rank ≤ K)``.
     block : int, optional
@@ -347,32 +372,43 @@ def find_causes(
     Raises
     ------
     DataError
-        If there are no failures, or they lack the outcome.
+        If there are no failures, they lack the outcome, or ``rows`` cannot be read as rows of the model.
     MethodError
         If ``method`` or ``against`` is unknown.
     """
-    rows = _scoring_rows(fit, failures, against)
-    _refuse_failures(fit, rows)
+    whom = _scoring_rows(fit, failures, against)
+    _refuse_failures(fit, whom)
     rng = np.random.default_rng(random_seed)
-    current, weight = fit.current()
-    train = current.at(np.flatnonzero(weight > 0))
-    group = np.arange(len(rows)) % FAILURE_GROUPS
-    score, after, info = _block_score(fit, rows, group, method, rng)
-    scored, surprise = _stream(fit, train, score, block, progressbar)
-    prob_top, low, high = rank_summary(scored, top=top, rng=rng, replicates=_replicates(len(train)))
+    score, after, info = block_score(fit, whom, method, rng)
+    source = source_of(fit, rows)
+    scorer = RowScorer(fit.model, fit.draws, score, block)
+    found = streamed(scorer, source, title="Scoring training rows", progressbar=progressbar)
+    scored = Scored(found["score"][:], found["batch"], found["group"])
+    prob_top, low, high = rank_summary(scored, top=top, rng=rng, replicates=_replicates(len(source)))
     columns = {
         "score": scored.score,
         "mcse": scored.mcse,
         "prob_top": prob_top,
         "rank_low": low,
         "rank_high": high,
-        "given": given_outcome(fit, train),
-        "surprise": surprise,
+        "given": named_outcome(fit, found["given"][:]),
+        "surprise": found["surprise"][:],
     }
-    frame = ranked(pd.DataFrame(columns, index=train.index), "score", fit.table)
-    name = method if isinstance(method, str) else type(method).__name__
-    found = failures if isinstance(failures, Failures) else None
-    return Causes(fit, rows, frame, scored, train, name, min(top, len(train)), after, info, found, against)
+    frame = ranked(pd.DataFrame(columns, index=source.index), "score", fit.table if rows is None else None)
+    return Causes(
+        fit,
+        failures=whom,
+        scores=frame,
+        scored=scored,
+        rows=source.rows if isinstance(source, RowsSource) else StoredRows(fit.model, source),
+        method=method if isinstance(method, str) else type(method).__name__,
+        top_size=min(top, len(source)),
+        after=after,
+        info=info,
+        found=failures if isinstance(failures, Failures) else None,
+        against=against,
+        own=rows is None,
+    )
 
 
 def _scoring_rows(fit: Fit, failures: Failures | Any, against: Against) -> Rows:
@@ -393,68 +429,3 @@ def _refuse_failures(fit: Fit, rows: Rows) -> None:
         raise DataError("at least one failure", "none", "Nothing to explain: the fit gets every held-out row right.")
     if fit.model.outcome.name not in rows.values:
         raise DataError(f"the outcome {fit.model.outcome.name!r} of each failure", "failures without it")
-
-
-def _block_score(
-    fit: Fit, rows: Rows, group: np.ndarray, method: str | Editor, rng: np.random.Generator
-) -> tuple[BlockScore, Draws, Info | None]:
-    draws = fit.draws
-    side = Side(draws.theta, draws.weights, batches(draws.chain))
-    if isinstance(method, str) and method in SCORES:
-        failures = failure_log_lik(fit, draws.theta, rows)
-        after = Draws(draws.theta, draws.log_weights + failures.sum(axis=1), draws.chain, draws.r_eff)
-        return SCORES[method](side, failures, group, draws.r_eff), after, None
-    if isinstance(method, str) and method not in EDITORS:
-        known = ", ".join(map(repr, [*SCORES, *EDITORS]))
-        raise MethodError(f"one of {known}", repr(method), "Pass one of these names.")
-    edited = edit(fit, Factor(rows, 1.0), method=method, random_seed=rng)
-    after = edited.after.draws
-    afterwards = Side(after.theta, after.weights, batches(after.chain))
-    groups = np.zeros((int(group.max()) + 1, len(after)))
-    np.add.at(groups, group, failure_log_lik(fit, after.theta, rows).T)
-    paired = not edited.info.exact and np.array_equal(after.chain, draws.chain)
-    return InsertionScore(side, afterwards, groups.T, paired=paired), after, edited.info
-
-
-def failure_log_lik(fit: Fit, theta: np.ndarray, rows: Rows) -> np.ndarray:
-    """Log-likelihood of each failure at each draw, shape (S, F); failures are few.
-
-    Raises
-    ------
-    DataError
-        If a failure is impossible under some draw, so that no score against it is finite.
-    """
-    log_lik = np.concatenate([fit.model.log_lik(theta, part) for _, part in row_blocks(rows, len(theta))], axis=1)
-    impossible = ~np.isfinite(log_lik).all(axis=0)
-    if impossible.any():
-        raise DataError(
-            "failures that the model holds possible",
-            f"{int(impossible.sum())} of probability zero (or nan), such as row {rows.row[impossible][0]!r}",
-            "An outcome outside the support of its distribution? Leave those rows out.",
-        )
-    return log_lik
-
-
-def _stream(
-    fit: Fit, train: Rows, score: BlockScore, block: int | None, progressbar: bool
-) -> tuple[Scored, np.ndarray]:
-    """Scores and surprise of all training rows, block by block; nothing of size draws × rows outlives a block."""
-    draws = fit.draws
-    log_w = np.log(np.maximum(draws.weights, np.finfo(float).tiny))
-    parts, surprise = [], []
-    with row_progress("Scoring training rows", len(train), shown=progressbar) as progress:
-        for _, rows in row_blocks(train, len(draws), size=block):
-            held: dict[int, np.ndarray] = {}
-
-            def log_lik(theta: np.ndarray, where: slice, rows: Rows = rows, held: dict = held) -> np.ndarray:
-                if id(theta) not in held:
-                    held[id(theta)] = fit.model.log_lik(theta, rows)
-                return held[id(theta)]
-
-            part = score(log_lik, slice(0, len(rows)))
-            parts.append(Scored(part.score, part.batch.astype(np.float32), part.group.astype(np.float32)))
-            loo, _ = loo_log_score(log_lik(draws.theta, slice(0, len(rows))), log_w, r_eff=draws.r_eff)
-            surprise.append(-loo)
-            progress(len(rows))
-    joined = (np.concatenate([getattr(p, name) for p in parts]) for name in ("score", "batch", "group"))
-    return Scored(*joined), np.concatenate(surprise)

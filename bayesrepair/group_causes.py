@@ -73,7 +73,7 @@ def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
     """
     codes, names = pd.factorize(labels, sort=True)
     summed = causes.scored.summed(codes, len(names))
-    replicates = np.array(list(summed.replicates(np.random.default_rng(0), REPLICATES)))
+    replicates = np.concatenate(list(summed.replicates(np.random.default_rng(0), REPLICATES)))
     low, high = np.quantile(replicates, [0.05, 0.95], axis=0)
     first = np.bincount(replicates.argmax(axis=1), minlength=len(names)) / REPLICATES
     size = np.bincount(codes, minlength=len(names))
@@ -82,7 +82,7 @@ def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
     joint = []
     for g in range(len(names)):
         at = np.flatnonzero(codes == g)
-        joint.append(set_score(causes.fit, causes.rows.at(at), causes.failures, causes.after, weight=held[at]))
+        joint.append(set_score(causes.fit, causes.training.at(at), causes.failures, causes.after, weight=held[at]))
     frame = pd.DataFrame(
         {
             "sum": summed.score,

@@ -89,7 +89,11 @@ def class_names(fit: Fit) -> np.ndarray:
 
 def given_outcome(fit: Fit, rows: Rows) -> np.ndarray:
     """The observed outcomes as the user knows them: class names, counts or numbers, shape (N,)."""
-    given = np.asarray(rows.values[fit.model.outcome.name])
+    return named_outcome(fit, np.asarray(rows.values[fit.model.outcome.name]))
+
+
+def named_outcome(fit: Fit, given: np.ndarray) -> np.ndarray:
+    """Outcomes as the model holds them → as the user knows them, shape (N,)."""
     return class_names(fit)[given.astype(int)] if fit.model.outcome.kind == "class" else given
 
 

@@ -118,7 +118,8 @@ def regime(causes: Causes, suspects: Suspects | None = None, *, random_seed: int
     fit, rows = causes.fit, _failing(causes)
     kind, share, base = _kind(causes, rows)
     some = rows.at(np.sort(rng.permutation(len(rows))[:SOME_ROWS]))
-    others = causes.rows.at(np.sort(rng.permutation(len(causes.rows))[: len(some)]))
+    train = causes.training
+    others = train.at(np.sort(rng.permutation(len(train))[: len(some)]))
     score, surprise = causes.scores["score"], causes.scores["surprise"]
     up = np.sort(np.maximum(score.to_numpy(), 0.0))[::-1]
     figures: dict[str, Any] = {
@@ -149,7 +150,7 @@ def _has_handled(found: Failures | None) -> bool:
 
 def _kind(causes: Causes, failures: Rows) -> tuple[Any, float, float]:
     """The most common outcome among the failures, its share there, and its share among all."""
-    everything = causes.rows if causes.found is None else causes.found.holdout
+    everything = causes.training if causes.found is None else causes.found.holdout
     among, base = _kinds(causes.fit, failures), _kinds(causes.fit, everything)
     counted = among.value_counts(normalize=True)
     if counted.empty:

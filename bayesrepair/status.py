@@ -95,6 +95,10 @@ class SamplingInterrupted(KeyboardInterrupt):
     """Sampling stopped early and returned fewer draws than asked; the draws are never used."""
 
 
+class ScoringInterrupted(KeyboardInterrupt):
+    """Scoring stopped early; what was done is kept, and the message says how to go on."""
+
+
 class BayesRepairWarning(UserWarning):
     """Base of the library's warnings."""
 

@@ -11,11 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import batched
+from typing import Any, Protocol
 
 import numpy as np
 
 BATCHES = 24
+CHUNK = 2**16  # rows whose parts are looked at together
+
+
+class Sliced(Protocol):
+    """An array, in memory or on disk, of which any stretch of rows can be had."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows first."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
 
 
 def batches(chain: np.ndarray, count: int = BATCHES) -> np.ndarray:
@@ -70,43 +84,57 @@ class Scored:
     score : array, shape (N,)
         Nats; positive works against the failures.
     batch : array, shape (N, B)
-        Influence of each batch of draws on the score; their squares add up to the Monte Carlo variance.
+        Influence of each batch of draws on the score; their squares add up to the Monte Carlo variance. Of many rows
+        it may lie on disk, and so may ``group``: they are read in chunks of rows.
     group : array, shape (N, G)
         First-order share of each group of failures in the score.
     """
 
     score: np.ndarray
-    batch: np.ndarray
-    group: np.ndarray
+    batch: Sliced
+    group: Sliced
 
     @property
     def mcse(self) -> np.ndarray:
         """Monte Carlo standard error, ``√(B/(B−1) Σ_b influence_b²)``, shape (N,)."""
-        return batch_error(self.batch)
+        return np.concatenate([batch_error(self.batch[where]) for where in _chunks(len(self.score))])
 
     def summed(self, membership: np.ndarray, count: int) -> Scored:
         """Scores of groups of rows: sums over the rows with each label 0 … count−1."""
 
-        def add(values: np.ndarray) -> np.ndarray:
+        def add(values: Any) -> np.ndarray:
             out = np.zeros((count, *values.shape[1:]))
-            np.add.at(out, membership, values)
+            for where in _chunks(len(values)):
+                np.add.at(out, membership[where], values[where].astype(float))
             return out
 
-        return Scored(add(self.score), add(self.batch.astype(float)), add(self.group.astype(float)))
+        return Scored(add(self.score), add(self.batch), add(self.group))
 
-    def replicates(self, rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
-        """Scores under other draws and other failures, each of shape (N,).
+    def replicates(self, rng: np.random.Generator, count: int, *, together: int = 1) -> Iterator[np.ndarray]:
+        """Scores under other draws and other failures, ``together`` of them at a time: shape (together, N).
 
         Monte Carlo error by a Gaussian multiplier on the batches, failures by the Bayesian bootstrap (Rubin 1981,
         doi:10.1214/aos/1176345338) with its variance made unbiased, ``(G + 1)/(G − 1)``; both studentised, since their
         spread is itself an estimate from few batches and few failures.
         """
+        for start in range(0, count, together):
+            factors = [self._factors(rng) for _ in range(start, min(start + together, count))]
+            noise, share = (np.array(part).T for part in zip(*factors, strict=True))
+            out = np.empty((len(factors), len(self.score)))
+            for where in _chunks(len(self.score)):
+                out[:, where] = (self.batch[where] @ noise + self.group[where] @ share).T
+            yield np.add(out, self.score, out=out)
+
+    def _factors(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """What one replicate multiplies the batches (B,) and the groups of failures (G,) with."""
         B, G = self.batch.shape[1], self.group.shape[1]
         spread = np.sqrt((G + 1) / (G - 1)) if G > 1 else 0.0
-        for _ in range(count):
-            noise = _student_scale(rng, B) * np.sqrt(B / (B - 1)) * rng.standard_normal(B)
-            share = _student_scale(rng, G) * spread * (rng.dirichlet(np.ones(G)) * G - 1)
-            yield self.score + self.batch @ noise + self.group @ share
+        noise = _student_scale(rng, B) * np.sqrt(B / (B - 1)) * rng.standard_normal(B)
+        return noise, _student_scale(rng, G) * spread * (rng.dirichlet(np.ones(G)) * G - 1)
+
+
+def _chunks(rows: int) -> Iterator[slice]:
+    return (slice(start, min(start + CHUNK, rows)) for start in range(0, rows, CHUNK))
 
 
 def _student_scale(rng: np.random.Generator, parts: int) -> float:
@@ -159,7 +187,7 @@ def rank_summary(
     held = max(1, replicates // 20)
     size = len(scored.score)
     hits, low, high = np.zeros(size), np.empty((0, size), np.int32), np.empty((0, size), np.int32)
-    for chunk in batched(scored.replicates(rng, replicates), held):
+    for chunk in scored.replicates(rng, replicates, together=held):
         seen = np.array([ranks(replicate) for replicate in chunk], dtype=np.int32)
         hits += (seen <= top).sum(axis=0)
         low, high = np.sort(np.concatenate([low, seen]), axis=0)[:held], np.concatenate([high, seen])

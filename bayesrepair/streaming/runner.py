@@ -1,0 +1,88 @@
+"""Run a block function over the pieces of a source, here or on a cluster, into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from bayesrepair.numerics.scoring import Sliced
+from bayesrepair.progress import row_progress
+from bayesrepair.status import ScoringInterrupted
+from bayesrepair.streaming.arrays import Arrays
+from bayesrepair.streaming.pieces import Source, forget
+from bayesrepair.streaming.scorer import Columns
+
+
+class BlockFunction(Protocol):
+    """What is done to a piece: data in, columns out; picklable by cloudpickle."""
+
+    def __call__(self, data: Any, advance: Callable[[int], None] | None = None) -> Columns:
+        """Results by name, one entry a row on the first axis."""
+        ...
+
+
+class Store(Protocol):
+    """Where the results of pieces go."""
+
+    @property
+    def place(self) -> str:
+        """Where a later run finds them; empty if nowhere."""
+        ...
+
+    def has(self, piece: int) -> bool:
+        """Whether the results of a piece are there."""
+        ...
+
+    def write(self, piece: int, start: int, columns: Columns) -> None:
+        """Keep the results of a piece whose first row is ``start``."""
+        ...
+
+    def columns(self) -> dict[str, Sliced]:
+        """All results by name."""
+        ...
+
+
+def streamed(
+    function: BlockFunction,
+    source: Source,
+    *,
+    title: str,
+    store: Store | None = None,
+    progressbar: bool = False,
+) -> dict[str, Sliced]:
+    """Results of every row, in the order of the source; pieces that the store holds are not done again.
+
+    Parameters
+    ----------
+    function : BlockFunction
+    source : Source
+    title : str
+        Of the progress bar.
+    store : Store, optional
+        By default the results stay in memory.
+    progressbar : bool
+
+    Raises
+    ------
+    ScoringInterrupted
+        On Ctrl-C, where the store keeps what was done.
+    """
+    pieces = source.pieces
+    kept = Arrays(len(source), len(pieces)) if store is None else store
+    waiting = [k for k in range(len(pieces)) if not kept.has(k)]
+    try:
+        with row_progress(title, len(source), shown=progressbar) as progress:
+            progress(len(source) - sum(pieces[k].stop - pieces[k].start for k in waiting))
+            for k in waiting:
+                kept.write(k, pieces[k].start, function(pieces[k].load(), progress))
+    except KeyboardInterrupt:
+        if not kept.place:
+            raise
+        done = sum(kept.has(k) for k in range(len(pieces)))
+        raise ScoringInterrupted(
+            f"Scoring was interrupted; {done} of {len(pieces)} pieces are done and kept in {kept.place!r}. "
+            "Make the same call again, with the same store, to go on from there."
+        ) from None
+    finally:
+        forget()
+    return kept.columns()
