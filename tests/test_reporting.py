@@ -470,3 +470,15 @@ def test_a_repair_that_does_harm_is_not_praised(repaired, failures, tmp_path):
         note = _soup(report(repaired, tmp_path / "r.html", held_out=line)).find(id="verdict").find(class_="note")
         assert said in note.text
         assert ("good" in note["class"]) == (gain >= 0)
+
+
+def test_a_gain_of_the_log_score_with_fewer_right_is_no_plain_success(repaired, failures, tmp_path):
+    from bayesrepair.evaluation import held_out
+
+    figures_of = held_out(repaired.before, repaired.after, {"all held-out rows": failures.holdout})
+    line = figures_of.assign(log_score_gain=0.5, gain_se=0.1, accuracy_change=-0.2, accuracy_change_se=0.1)
+    page = _soup(report(repaired, tmp_path / "r.html", held_out=line))
+    note = page.find(id="verdict").find(class_="note")
+    assert "become more probable, but fewer of them are predicted right" in note.text
+    assert "good" not in note["class"]
+    assert "better by the log score, worse by accuracy" in page.find(id="effect").text

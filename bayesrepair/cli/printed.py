@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesrepair.diagnosis import Applied, Diagnosis, LabelSearch
+from bayesrepair.evaluation import measure_of
 from bayesrepair.reporting.wording import decimals, number, percent, plus_minus, value_text
 
 SHOWN = 15  # causes
@@ -185,7 +186,7 @@ def detection_table(found: pd.DataFrame) -> Table:
 
 def held_out_table(held_out: pd.DataFrame, *, repaired: bool) -> Table:
     """Accuracy (or error) and log score on parts of the held-out rows, before and after."""
-    name = "accuracy" if "accuracy_before" in held_out else "rmse"
+    name = measure_of(held_out)
     title = "Held-out rows before and after" if repaired else "Held-out rows"
     table = _table(title)
     table.add_column("part")

@@ -16,6 +16,7 @@ from bayesrepair.choice import Choice
 from bayesrepair.datatree import save_posteriors
 from bayesrepair.diagnosis.parts import Parts
 from bayesrepair.edit import Edited
+from bayesrepair.evaluation import Effect, measure_of
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Fit
 from bayesrepair.group_causes import GroupCauses
@@ -177,12 +178,12 @@ def _verdict(found: Diagnosis) -> list[str]:
 
 
 def _change(line: Any, part: str) -> str:
-    name = "accuracy" if "accuracy_before" in line else "rmse"
-    before, after, gain, error = (line[c] for c in (f"{name}_before", f"{name}_after", "log_score_gain", "gain_se"))
-    word = "better" if gain > 2 * error else "worse" if gain < -2 * error else "no clear change"
+    name = measure_of(line)
+    before, after, change, its_error = (line[f"{name}_{what}"] for what in ("before", "after", "change", "change_se"))
+    gain, error = line["log_score_gain"], line["gain_se"]
     return (
-        f"On {part} ({int(line['rows'])}) {name} went from {before:.3f} to {after:.3f} and the log score by "
-        f"{gain:+.3f} ± {error:.3f} a row: {word}."
+        f"On {part} ({int(line['rows'])}) {name} went from {before:.3f} to {after:.3f} ({change:+.3f} ± "
+        f"{its_error:.3f}) and the log score by {gain:+.3f} ± {error:.3f} a row: {Effect.of(line).words}."
     )
 
 

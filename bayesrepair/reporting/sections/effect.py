@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bayesrepair.causes import Causes, find_causes
-from bayesrepair.evaluation import detection, detection_curve
+from bayesrepair.evaluation import Effect, detection, detection_curve, measure_of
 from bayesrepair.predictive import log_score
 from bayesrepair.reporting.blocks import Block, Cell, Column, Note, Paragraph, Pictures, Section, Table
 from bayesrepair.reporting.material import Material
@@ -57,8 +57,8 @@ def _caveat(material: Material) -> str:
 
 
 def _table(figures: pd.DataFrame) -> Table:
-    is_class = "accuracy_before" in figures
-    name, how = ("accuracy", "higher is better") if is_class else ("rmse", "lower is better")
+    name = measure_of(figures)
+    how = "higher is better" if name == "accuracy" else "lower is better"
     columns = [
         Column("held-out rows", numeric=False),
         Column("rows"),
@@ -80,16 +80,6 @@ def _table(figures: pd.DataFrame) -> Table:
 
 def _line(part: str, line: pd.Series, name: str) -> list[str | Cell]:
     gain, error = line["log_score_gain"], line["gain_se"]
-    unchanged = gain == 0 and not error > 0
-    clear = (
-        Cell("unchanged")
-        if unchanged
-        else Cell("better", "good")
-        if gain > 2 * error
-        else Cell("worse", "bad")
-        if gain < -2 * error
-        else Cell("no clear change")
-    )
     share = percent if name == "accuracy" else (lambda v, p: number(v, 4))
     return [
         part,
@@ -99,8 +89,18 @@ def _line(part: str, line: pd.Series, name: str) -> list[str | Cell]:
         decimals(line["log_score_before"], 3),
         decimals(line["log_score_after"], 3),
         f"{decimals(gain, 3, sign=True)} ± {decimals(error, 3)}",
-        clear,
+        _badge(Effect.of(line)),
     ]
+
+
+def _badge(effect: Effect) -> Cell:
+    """Better or worse with its colour; where the two measures disagree, neither is praised."""
+    turns = {effect.log_score, effect.by_measure}
+    if effect.unchanged or turns == {""}:
+        return Cell(effect.words)
+    if effect.mixed and "better" in turns:
+        return Cell(effect.words, "fair")
+    return Cell(effect.words, "bad" if "worse" in turns else "good")
 
 
 def found_bad_rows(material: Material) -> Section:
@@ -129,7 +129,7 @@ def found_bad_rows(material: Material) -> Section:
 
 def _rankings(causes: Causes) -> dict[str, pd.Series]:
     """Scores that rank the training rows, high = suspicious."""
-    loss = pd.Series(-log_score(causes.fit, causes.rows), index=causes.rows.index)
+    loss = pd.Series(-log_score(causes.fit, causes.training), index=causes.training.index)
     rankings = {"cause score": causes.scores["score"]}
     if causes.against == "held_out" and causes.found is not None and len(causes.found):
         alone = find_causes(causes.fit, causes.found, progressbar=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bayesrepair.evaluation import Effect
 from bayesrepair.reporting.blocks import Block, Facts, Items, Note, Section, Tone
 from bayesrepair.reporting.material import Material
 from bayesrepair.reporting.wording import decimals, percent, plural, value_text, whole
@@ -31,9 +32,9 @@ def verdict(material: Material) -> Section:
     sentences = [f"{done(material)}."]
     if len(material.treated):
         sentences += [worth, HEADLINES[material.receipt.verdict]]
-        gained, helped = _gained(material)
+        gained, doubtful = _gained(material)
         sentences += gained
-        tone = "fair" if helped is False and tone == "good" else tone
+        tone = "fair" if doubtful and tone == "good" else tone
     else:
         tone = "plain"
     effect = [effect_sentence(part, line) for part, line in _headline_parts(material)]
@@ -43,17 +44,23 @@ def verdict(material: Material) -> Section:
     return Section("verdict", "In short", [b for b in blocks if not isinstance(b, Items) or b.items])
 
 
-def _gained(material: Material) -> tuple[list[str], bool | None]:
-    """Whether all held-out rows gain, in a sentence; None where that is not clear or not known."""
+def _gained(material: Material) -> tuple[list[str], bool]:
+    """What all held-out rows gain, in a sentence, and whether something speaks against the repair."""
     lines = [line for part, line in _headline_parts(material) if part.startswith("all")]
     if not lines:
-        return [], None
-    gain, error = lines[0]["log_score_gain"], lines[0]["gain_se"]
-    if gain > 2 * error:
-        return ["Held-out rows become more probable."], True
-    if gain < -2 * error:
-        return ["Held-out rows become less probable: the repair does harm."], False
-    return ["Held-out rows as a whole gain nothing clear."], None
+        return [], False
+    effect = Effect.of(lines[0])
+    said = {
+        "better": "Held-out rows become more probable",
+        "worse": "Held-out rows become less probable: the repair does harm",
+        "": "Held-out rows as a whole gain nothing clear",
+    }[effect.log_score]
+    if effect.by_measure == "worse" and effect.log_score != "worse":
+        lost = (
+            "fewer of them are predicted right" if effect.measure == "accuracy" else "their predictions are further off"
+        )
+        said += f", but {lost}" if effect.log_score else f", and {lost}"
+    return [f"{said}."], "worse" in (effect.log_score, effect.by_measure)
 
 
 def worth_of(material: Material) -> tuple[Tone, str]:
@@ -103,7 +110,6 @@ def _headline_parts(material: Material) -> list[tuple[str, pd.Series]]:
 def effect_sentence(part: str, line: pd.Series) -> str:
     """Before and after on one part of the held-out rows, and whether the difference is clear."""
     gain, error = line["log_score_gain"], line["gain_se"]
-    clear = "better" if gain > 2 * error else "worse" if gain < -2 * error else "no clear change"
     if "accuracy_before" in line:
         n = int(line["rows"])
         old, new = (round(n * line[f"accuracy_{side}"]) for side in ("before", "after"))
@@ -111,7 +117,7 @@ def effect_sentence(part: str, line: pd.Series) -> str:
     else:
         head = f"root mean square error {line['rmse_before']:.4g} before, {line['rmse_after']:.4g} after"
     change = f"{decimals(gain, 3, sign=True)} ± {decimals(error, 3)}"
-    return f"{part[:1].upper()}{part[1:]}: {head}; log score {change} nats a row ({clear})."
+    return f"{part[:1].upper()}{part[1:]}: {head}; log score {change} nats a row ({Effect.of(line).words})."
 
 
 def _truth(material: Material) -> list[str]:
