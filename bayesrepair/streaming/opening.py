@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
 from bayesrepair.fit import Fit
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError
+from bayesrepair.streaming.csv_file import csv_source
 from bayesrepair.streaming.frames import frame_source
+from bayesrepair.streaming.lazy import dask_source, dataset_source
+from bayesrepair.streaming.parquet import parquet_source
 from bayesrepair.streaming.pieces import RowsSource, SegmentedSource
 
 FORMATS = ".parquet, .pq, .csv, or a folder of Parquet files"
@@ -61,10 +65,18 @@ def opened(data: Any) -> SegmentedSource | None:
         return frame_source(data)
     if isinstance(data, str | Path):
         return _file(Path(data))
+    if isinstance(data, xr.Dataset):
+        return dataset_source(data)
+    if type(data).__module__.partition(".")[0] == "dask":
+        return dask_source(data)
     return None
 
 
 def _file(path: Path) -> SegmentedSource:
     if not path.exists():
         raise DataError(f"a file or folder {str(path)!r}", "none there", "Check the spelling and the working folder.")
+    if path.is_dir() or path.suffix.lower() in (".parquet", ".pq"):
+        return parquet_source(path)
+    if path.suffix.lower() == ".csv":
+        return csv_source(path)
     raise DataError(f"one of {FORMATS}", repr(path.name), "Write it as Parquet: frame.to_parquet('rows.parquet').")
