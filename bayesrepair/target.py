@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -15,6 +14,7 @@ from bayesrepair.rows import Rows
 
 GRADIENT_COST = 3  # evaluations of the likelihood that a value and its gradient count for
 DRAW_BLOCK = 250  # draws handed to the gradient at once: bounds memory at block × rows
+SUMMED_BLOCK = 1000  # where no array of rows is made: arrays of draws × parameters that stay in the cache
 
 
 @dataclass(eq=False)
@@ -50,7 +50,7 @@ class Target:
 
     def __post_init__(self) -> None:
         # asked once: a look at a Protocol takes as long as some gradients
-        self._draw_block = sys.maxsize if isinstance(self.model, Summing) else DRAW_BLOCK
+        self._draw_block = SUMMED_BLOCK if isinstance(self.model, Summing) else DRAW_BLOCK
         used = np.flatnonzero(self.weight)
         if len(used) < len(self.rows):
             self.rows, self.weight = self.rows.at(used), self.weight[used]
@@ -81,8 +81,8 @@ class Target:
         if len(theta) <= self._draw_block:
             return model.log_target_and_grad(theta, self.rows, self.weight)
         parts = [
-            model.log_target_and_grad(theta[start : start + DRAW_BLOCK], self.rows, self.weight)
-            for start in range(0, len(theta), DRAW_BLOCK)
+            model.log_target_and_grad(theta[start : start + self._draw_block], self.rows, self.weight)
+            for start in range(0, len(theta), self._draw_block)
         ]
         return np.concatenate([value for value, _ in parts]), np.concatenate([grad for _, grad in parts])
 

@@ -9,8 +9,9 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
-from pytensor.link.vm import VMLinker
 from pytensor.tensor.elemwise import Elemwise
+
+from bayesrepair.bridges.pymc.numpy_linker import NumpyLinker
 
 _MOST_OPERANDS = 32  # of a NumPy ufunc, the result among them; second derivatives have longer sums
 _LATE = 48.5  # after every rewrite that would fold the pieces together; PyTensor flattens sums at 48
@@ -41,7 +42,7 @@ def _in_parts(op: Any, terms: Any) -> Any:
 
 
 NUMPY_MODE = Mode(
-    VMLinker(use_cloop=False, c_thunks=False),
+    NumpyLinker(),
     # every rewrite that keeps log densities exact (FAST_COMPILE gives log(sigmoid(-800)) = -inf), without the fusion
     # of elementwise operations, which would loop in Python
     RewriteDatabaseQuery(include=["fast_run", "py_only"], exclude=["fusion"]),
