@@ -65,22 +65,12 @@ class NumberSuspects(Suspects):
             lines |= {label: _summary(values[:, g]) for g, label in enumerate(labels)}
         return pd.DataFrame.from_dict(lines, orient="index", columns=["mean", "low", "high"])
 
-    @property
-    def groups(self) -> pd.DataFrame:
-        """Error rate of each group, the highest first: ``rows, rate, low, high, prob_highest``; 90 % intervals."""
-        known = self.evidence
-        if not known.groups:
-            return super().groups  # says what to type
+    def _group_rates(self) -> np.ndarray:
+        """Draws of the error rate of each group."""
         constrained = self.fit.model.constrain(self.fit.draws.theta)
         rate = constrained.get("error_rate (noise)", constrained.get("error_rate"))
         assert rate is not None  # the noise reports it
-        rate = rate[:, : len(known.groups)]
-        low, high = np.quantile(rate, [0.05, 0.95], axis=0)
-        highest = (rate == rate.max(axis=1, keepdims=True)).mean(axis=0)
-        rows = np.bincount(known.group[: known.training], minlength=len(known.groups) + 1)[: len(known.groups)]
-        columns = {"rows": rows, "rate": rate.mean(axis=0), "low": low, "high": high, "prob_highest": highest}
-        frame = pd.DataFrame(columns, index=pd.Index(known.groups, name=known.column))
-        return frame.sort_values("rate", ascending=False, kind="stable")
+        return rate
 
     def _suggested(self, rows: pd.Index) -> dict[Any, Any]:
         predicted = self.scores.loc[rows, "predicted"]

@@ -151,19 +151,23 @@ class Suspects:
     def groups(self) -> pd.DataFrame:
         """Error rate of each group, the highest first: ``rows, rate, low, high, prob_highest``.
 
-        A rate is the share of wrong labels among records like those of the whole table; 90 % intervals.
+        A rate is the share of wrong outcomes among records like those of the whole table; 90 % intervals.
         """
         known = self.evidence
         if not known.groups:
             raise DataError("groups", "none", "Pass groups='annotator', say, to find_suspects.")
-        share = self._class_share()
-        rate: np.ndarray = self._flips().rate[:, : len(known.groups)] @ share
+        rate = self._group_rates()[:, : len(known.groups)]
         low, high = np.quantile(rate, [0.05, 0.95], axis=0)
         highest = (rate == rate.max(axis=1, keepdims=True)).mean(axis=0)
         rows = np.bincount(known.group[: known.training], minlength=len(known.groups) + 1)[: len(known.groups)]
         columns = {"rows": rows, "rate": rate.mean(axis=0), "low": low, "high": high, "prob_highest": highest}
         frame = pd.DataFrame(columns, index=pd.Index(known.groups, name=known.column))
         return frame.sort_values("rate", ascending=False, kind="stable")
+
+    def _group_rates(self) -> np.ndarray:
+        """Draws of the error rate of each group, (S, G or more): records of no known group, if any, come last."""
+        rates: np.ndarray = self._flips().rate @ self._class_share()
+        return rates
 
     def _flips(self) -> Flips:
         assert isinstance(self.fit.model, Noisy)

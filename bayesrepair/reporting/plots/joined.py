@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 
-from bayesrepair.reporting.plots.style import BLUE, MUTED, VERMILION, label, legend, new_axes, titled
-from bayesrepair.status import DataError
+from bayesrepair.reporting.plots.style import BLUE, MUTED, VERMILION, first_rows, label, legend, new_axes, titled
 
 if TYPE_CHECKING:
     from bayesrepair.fusion import Joined
@@ -33,10 +32,9 @@ def plot_joined(
     -------
     Axes
     """
-    if not 1 <= k <= len(joined):
-        raise DataError(f"k between 1 and {len(joined)}", f"{k}")
+    first = first_rows(joined.scores, k)
+    k, rest = len(first), joined.scores.iloc[len(first) :]
     ax = new_axes(ax, figsize or (5.6, 4.6))
-    first, rest = joined.scores.head(k), joined.scores.iloc[k:]
     ax.scatter(rest["score"], rest["prob_wrong"], s=16, facecolors="none", edgecolors=BLUE, linewidths=0.8)
     ax.scatter(first["score"], first["prob_wrong"], s=22, color=VERMILION, label=f"first {k} of the joined list")
     for row, line in first.head(NAMED).iterrows():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +18,13 @@ from bayesrepair.reporting.plots.style import (
     MUTED,
     VERMILION,
     class_styles,
+    first_rows,
     label,
     legend,
     new_axes,
     quiet,
+    row_axis,
+    row_points,
     titled,
 )
 from bayesrepair.reporting.wording import decimals, number, percent, plural
@@ -61,28 +64,21 @@ def plot_causes(
     -------
     Axes
     """
-    shown = causes.scores.head(k)
-    if shown.empty:
-        raise DataError("at least one row to show", f"k={k}", "Pass k=20, say.")
+    shown = first_rows(causes.scores, k)
     ax = new_axes(ax, figsize or (7.0, 1.5 + 0.26 * len(shown)))
     # Values of a few classes get a colour; counts and numbers do not.
     is_class = causes.fit.model.outcome.kind == "class"
     names = list(causes.fit.model.outcome.classes or ()) if is_class else []
-    styles = class_styles(names)
-    bad = None if truth is None else truth.reindex(shown.index).fillna(False).to_numpy(dtype=bool)
-    position = np.arange(len(shown))
-    for i, (given, score, mcse) in enumerate(zip(shown["given"], shown["score"], shown["mcse"], strict=True)):
-        colour, marker = styles.get(given, (BLUE, "o")) if is_class else (BLUE, "o")
-        face = colour if bad is None or bad[i] else "white"
-        ax.errorbar(score, i, xerr=2 * mcse, fmt=marker, color=colour, mfc=face, mec=colour, ms=5.5, elinewidth=1.2)
-    _row_axis(ax, position, [_row_label(i, g) for i, g in zip(shown.index, shown["given"], strict=True)])
+    row_points(ax, shown, "score", classes=names, truth=truth)
+    row_axis(ax, [_row_label(i, g) for i, g in zip(shown.index, shown["given"], strict=True)])
     ax.axvline(0, color=MUTED, linewidth=0.8)
     titled(
         ax,
         _share_carried(causes, len(shown)),
         x=f"cause score (nats; bars: ± 2 MCSE); right = harmful to {whom(causes)}",
     )
-    _causes_legend(ax, [n for n in names if (shown["given"] == n).any()], styles, marked=bad is not None)
+    present = {n: style for n, style in class_styles(names).items() if (shown["given"] == n).any()}
+    _causes_legend(ax, present, marked=truth is not None)
     return ax
 
 
@@ -105,18 +101,12 @@ def _share_carried(causes: Causes, k: int) -> str:
     return f"{plural(k, 'row')} of {len(causes)} carry {share} of all harm to {whom(causes)}"
 
 
-def _row_axis(ax: Axes, position: np.ndarray, names: list[str]) -> None:
-    ax.set_yticks(position, names)
-    ax.set_ylim(len(position) - 0.4, -0.6)
-    ax.tick_params(axis="y", length=0)
-
-
-def _causes_legend(ax: Axes, names: list, styles: dict, *, marked: bool) -> None:
+def _causes_legend(ax: Axes, styles: Mapping[Any, tuple[str, str]], *, marked: bool) -> None:
     handles = []
-    if 0 < len(names) <= LEGEND_CLASSES:
+    if 0 < len(styles) <= LEGEND_CLASSES:
         handles = [
-            Line2D([], [], color=styles[n][0], marker=styles[n][1], linestyle="", label=f"given {label(n)}")
-            for n in names
+            Line2D([], [], color=colour, marker=marker, linestyle="", label=f"given {label(name)}")
+            for name, (colour, marker) in styles.items()
         ]
     if marked:
         handles += [
@@ -154,7 +144,7 @@ def plot_groups(
         ax.plot([shown["low"].iloc[i], shown["high"].iloc[i]], [i, i], color=colour, linewidth=1.6)
         ax.plot(total[i], i, marker="o" if clear[i] else "D", color=colour, markersize=6)
     names = [f"{label(g)} · {plural(int(n), 'row')}" for g, n in zip(shown.index, shown["rows"], strict=True)]
-    _row_axis(ax, position, names)
+    row_axis(ax, names)
     ax.axvline(0, color=MUTED, linewidth=0.8)
     first = shown.iloc[0]
     finding = (
@@ -181,17 +171,10 @@ def plot_choice(choice: Choice, *, ax: Axes | None = None, figsize: tuple[float,
     Axes
     """
     ax = new_axes(ax, figsize or (7.0, 3.4))
-    quiet(ax, grid="y")
     curve = choice.curve.sort_index()
-    k = curve.index.to_numpy(dtype=float)
-    ax.axhline(0, color=MUTED, linewidth=0.8)
-    ax.errorbar(k, curve["gain"], yerr=curve["se"], color=BLUE, marker="o", markersize=4.5, linewidth=1.2, capsize=0)
-    bad = curve["status"].to_numpy() == "unreliable"
-    if bad.any():
-        ax.plot(k[bad], curve["gain"].to_numpy()[bad], "o", mfc="white", mec=BLUE, label="edit unreliable")
-        legend(ax, loc="best")
-    gain, se = (float(curve[name].to_numpy()[k == choice.k][0]) for name in ("gain", "se"))
-    ax.plot(choice.k, gain, "o", ms=13, mfc="none", mec=VERMILION, mew=1.8)
+    size, bad = curve.index.to_numpy(dtype=float), curve["status"].to_numpy() == "unreliable"
+    values, errors = curve["gain"].to_numpy(dtype=float), curve["se"].to_numpy(dtype=float)
+    gain, se = _gain_curve(ax, size, values, errors, bad, chosen=choice.k, doubt="edit unreliable")
     finding = (
         f"Removing {plural(choice.k, 'row')} is chosen: held-out rows gain {decimals(gain)} ± {decimals(se)} nats each"
         if choice.k
@@ -199,6 +182,21 @@ def plot_choice(choice: Choice, *, ax: Axes | None = None, figsize: tuple[float,
     )
     titled(ax, finding, x="rows removed, most harmful first", y="gain in log score ± 1 SE\n(nats a row; up = better)")
     return ax
+
+
+def _gain_curve(
+    ax: Axes, size: np.ndarray, gain: np.ndarray, error: np.ndarray, bad: np.ndarray, *, chosen: int, doubt: str
+) -> tuple[float, float]:
+    """Gains by the number of rows, doubtful ones hollow, the chosen one circled; returns its gain and error."""
+    quiet(ax, grid="y")
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    ax.errorbar(size, gain, yerr=error, color=BLUE, marker="o", markersize=4.5, linewidth=1.2, capsize=0)
+    if bad.any():
+        ax.plot(size[bad], gain[bad], "o", mfc="white", mec=BLUE, label=doubt)
+        legend(ax, loc="best")
+    at = int(np.flatnonzero(size == chosen)[0])
+    ax.plot(size[at], gain[at], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8)
+    return float(gain[at]), float(error[at])
 
 
 def plot_search(search: SetSearch, *, ax: Axes | None = None, figsize: tuple[float, float] | None = None) -> Axes:
@@ -218,20 +216,12 @@ def plot_search(search: SetSearch, *, ax: Axes | None = None, figsize: tuple[flo
     if path.empty:
         raise DataError("a set to show", "none: no set helps the failures and spares the guard", "Raise tolerance=.")
     ax = new_axes(ax, figsize or (7.0, 3.4))
-    quiet(ax, grid="y")
     size = np.concatenate([[0.0], path.index.to_numpy(dtype=float)])
-    gain, error = (np.concatenate([[0.0], path[name].to_numpy(dtype=float)]) for name in ("unseen", "unseen_se"))
-    ax.axhline(0, color=MUTED, linewidth=0.8)
-    ax.errorbar(size, gain, yerr=error, color=BLUE, marker="o", markersize=4.5, linewidth=1.2, capsize=0)
+    values, errors = (np.concatenate([[0.0], path[name].to_numpy(dtype=float)]) for name in ("unseen", "unseen_se"))
     bad = np.concatenate([[False], path["status"].to_numpy() == "unreliable"])
-    if bad.any():
-        ax.plot(size[bad], gain[bad], "o", mfc="white", mec=BLUE, label="score unreliable")
-        legend(ax, loc="best")
-    at = int(np.flatnonzero(size == search.size)[0])
-    ax.plot(size[at], gain[at], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8)
+    gain, se = _gain_curve(ax, size, values, errors, bad, chosen=search.size, doubt="score unreliable")
     finding = (
-        f"Deleting {plural(search.size, 'row')} together: unseen rows gain "
-        f"{decimals(gain[at])} ± {decimals(error[at])} nats each"
+        f"Deleting {plural(search.size, 'row')} together: unseen rows gain {decimals(gain)} ± {decimals(se)} nats each"
         if search.size
         else "No set of rows clearly helps rows that took no part"
     )

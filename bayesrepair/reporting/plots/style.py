@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
+
+from bayesrepair.status import DataError
 
 INK = "#1f2933"
 MUTED = "#6b7785"
@@ -82,3 +87,37 @@ def class_styles(names: list[Any]) -> dict[Any, tuple[str, str]]:
     if len(names) > len(CYCLE):
         return dict.fromkeys(names, (BLUE, "o"))
     return dict(zip(names, zip(CYCLE, MARKERS, strict=True), strict=False))
+
+
+def first_rows(ranking: pd.DataFrame, k: int) -> pd.DataFrame:
+    """The first ``k`` lines of a ranking, or all where it has fewer.
+
+    Raises
+    ------
+    DataError
+        If that leaves none to show.
+    """
+    shown = ranking.head(max(k, 0))
+    if shown.empty:
+        raise DataError("at least one row to show", f"k={k}", "Pass k=20, say.")
+    return shown
+
+
+def row_points(ax: Axes, shown: pd.DataFrame, score: str, *, classes: Sequence[Any], truth: pd.Series | None) -> None:
+    """One point a row from top to bottom, with bars of two Monte Carlo errors, coloured by the given class.
+
+    Where the truth is known, the points of right rows are hollow.
+    """
+    styles = class_styles(list(classes))
+    bad = None if truth is None else truth.reindex(shown.index).fillna(False).to_numpy(dtype=bool)
+    for i, (given, value, mcse) in enumerate(zip(shown["given"], shown[score], shown["mcse"], strict=True)):
+        colour, marker = styles.get(given, (BLUE, "o"))
+        face = colour if bad is None or bad[i] else "white"
+        ax.errorbar(value, i, xerr=2 * mcse, fmt=marker, color=colour, mfc=face, mec=colour, ms=5.5, elinewidth=1.2)
+
+
+def row_axis(ax: Axes, names: Sequence[str]) -> None:
+    """A named line for each row, the first at the top."""
+    ax.set_yticks(np.arange(len(names)), names)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)

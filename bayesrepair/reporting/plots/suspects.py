@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from bayesrepair.reporting.plots.style import BLUE, MUTED, class_styles, label, new_axes, titled
+from bayesrepair.reporting.plots.style import MUTED, first_rows, label, new_axes, row_axis, row_points, titled
 from bayesrepair.reporting.wording import percent, plural
-from bayesrepair.status import DataError
 
 if TYPE_CHECKING:
     from bayesrepair.suspects import Suspects
@@ -41,24 +39,13 @@ def plot_suspects(
     -------
     Axes
     """
-    shown = suspects.scores.head(k)
-    if shown.empty:
-        raise DataError("at least one row to show", f"k={k}", "Pass k=20, say.")
+    shown = first_rows(suspects.scores, k)
     ax = new_axes(ax, figsize or (7.0, 1.5 + 0.26 * len(shown)))
-    styles = class_styles(list(suspects.plain.model.outcome.classes or ()))
-    bad = None if truth is None else truth.reindex(shown.index).fillna(False).to_numpy(dtype=bool)
-    other = "suggested" if "suggested" in shown else "predicted"
-    names = []
-    for i, (row, line) in enumerate(shown.iterrows()):
-        colour, marker = styles.get(line["given"], (BLUE, "o"))
-        face = colour if bad is None or bad[i] else "white"
-        error = 2 * line["mcse"]
-        ax.errorbar(line["prob_wrong"], i, xerr=error, fmt=marker, color=colour, mfc=face, mec=colour, ms=5.5)
-        names.append(f"{label(row)} · {_outcome(line['given'])} → {_outcome(line[other])}")
-    ax.set_yticks(np.arange(len(shown)), names)
-    ax.set_ylim(len(shown) - 0.4, -0.6)
+    row_points(ax, shown, "prob_wrong", classes=suspects.plain.model.outcome.classes or (), truth=truth)
+    other = shown["suggested" if "suggested" in shown else "predicted"]
+    given = zip(shown.index, shown["given"], other, strict=True)
+    row_axis(ax, [f"{label(row)} · {_outcome(value)} → {_outcome(instead)}" for row, value, instead in given])
     ax.set_xlim(-0.02, 1.02)
-    ax.tick_params(axis="y", length=0)
     ax.axvline(0.5, color=MUTED, linewidth=0.8)
     expected = suspects.expected_precision(len(shown))
     finding = (

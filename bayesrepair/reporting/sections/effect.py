@@ -62,10 +62,8 @@ def _table(figures: pd.DataFrame) -> Table:
     columns = [
         Column("held-out rows", numeric=False),
         Column("rows"),
-        Column(f"{name}, before", how),
-        Column(f"{name}, after", how),
-        Column("log score, before", "nats a row"),
-        Column("log score, after", "higher is better"),
+        Column(name, f"before → after; {how}"),
+        Column("log score", "nats a row; higher is better"),
         Column("gain ± SE", "paired, nats a row"),
         Column("", numeric=False),
     ]
@@ -84,10 +82,8 @@ def _line(part: str, line: pd.Series, name: str) -> list[str | Cell]:
     return [
         part,
         whole(line["rows"]),
-        share(line[f"{name}_before"], 1),
-        share(line[f"{name}_after"], 1),
-        decimals(line["log_score_before"], 3),
-        decimals(line["log_score_after"], 3),
+        " → ".join(share(line[f"{name}_{side}"], 1) for side in ("before", "after")),
+        " → ".join(decimals(line[f"log_score_{side}"], 3) for side in ("before", "after")),
         f"{decimals(gain, 3, sign=True)} ± {decimals(error, 3)}",
         _badge(Effect.of(line)),
     ]
