@@ -24,6 +24,7 @@ CACHE = Path(__file__).parent / "cache" / "editing"
 _BEFORE = (  # what an edit passes through
     "numerics",
     "rows.py",
+    "row_weights.py",
     "model.py",
     "posterior.py",
     "fit.py",

