@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,10 +14,9 @@ import xarray as xr
 
 from bayesrepair.model import Model
 from bayesrepair.posterior import Draws, Gaussian, Posterior
+from bayesrepair.row_weights import net_weights, rounded
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, EditError, MethodError
-
-_ROUNDING, _DECIMALS = 1e-9, 6  # a sum of powers closer than this to a number of so many decimals is that number
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +159,7 @@ class Fit:
             at = factor.rows.index.get_indexer(single.index)
             if at[0] >= 0 and factor.rows.same_content(at, single, zero)[0]:
                 weight += float(factor.powers[at[0]])
-        return float(_rounded(np.array(weight)))
+        return float(rounded(np.array(weight)))
 
     def net(self, *factors: Factor) -> tuple[Rows, np.ndarray]:
         """All rows that ever took part, and their net weights after further ``factors``.
@@ -177,7 +175,7 @@ class Fit:
         EditError
             If a weight falls below zero.
         """
-        rows, weights, _ = _net_weights(self.rows, [*self.edits, *factors])
+        rows, weights, _ = net_weights(self.rows, _parts([*self.edits, *factors]))
         return rows, weights[-1]
 
     def retained(self) -> tuple[Rows, np.ndarray, np.ndarray]:
@@ -192,7 +190,7 @@ class Fit:
         weight : array, shape (N',)
             Net weights, all positive.
         """
-        rows, weights, ids = _net_weights(self.rows, self.edits)
+        rows, weights, ids = net_weights(self.rows, _parts(self.edits))
         kept = np.flatnonzero(weights[-1])
         size = len(self.rows)
         place = kept.astype(float)
@@ -213,7 +211,7 @@ class Fit:
             If a row's net weight falls below zero: it was deleted twice, or never was in the data.
         """
         source = self.sampled
-        rows, weights, _ = _net_weights(self.rows, [*self.edits, *factors])
+        rows, weights, _ = net_weights(self.rows, _parts([*self.edits, *factors]))
         before, after = weights[len(source.edits)], weights[-1]
         # a row that came and went since is no part of it: what is undone leaves no trace
         there = np.flatnonzero((np.arange(len(rows)) < len(self.rows)) | (before > 0) | (after > 0))
@@ -334,6 +332,10 @@ class Change:
         return self.rows.at(where), self.after[where]
 
 
+def _parts(factors: Sequence[Factor]) -> list[tuple[Rows, np.ndarray]]:
+    return [(factor.rows, factor.powers) for factor in factors]
+
+
 def _no_such_group(column: str, labels: pd.Series, unknown: list[Any]) -> DataError:
     some = [value.item() if isinstance(value, np.generic) else value for value in labels.dropna().unique()]
     named = ", ".join(map(repr, some[:5])) + (", …" if len(some) > 5 else "")
@@ -346,66 +348,3 @@ def _no_such_group(column: str, labels: pd.Series, unknown: list[Any]) -> DataEr
         ", ".join(map(repr, unknown[:3])),
         f"Did you mean {' or '.join(meant)}?" if meant else "Pass one of its values.",
     )
-
-
-def _net_weights(base: Rows, factors: Sequence[Factor]) -> tuple[Rows, list[np.ndarray], np.ndarray]:
-    """Rows that take part, their weights after 0, 1, 2, … factors, and their ids."""
-    extra: list[Rows] = []
-    known: defaultdict[Any, list[int]] = defaultdict(list)  # positions among the extra rows, by id
-    powers = []
-    for factor in factors:
-        at, power = _locate(base, extra, known, factor)
-        powers.append((at, power))
-    rows = base.stacked(*extra) if extra else Rows(base.values, np.arange(len(base)))
-    weight = np.concatenate([np.ones(len(base)), np.zeros(len(extra))])
-    weights = [weight]
-    ids = np.concatenate([base.row.astype(object), *(part.row.astype(object) for part in extra)])
-    for at, power in powers:
-        weight = weight.copy()
-        np.add.at(weight, at, power)
-        weight = _rounded(weight)
-        weights.append(weight)
-    _refuse_negative(weights[-1], ids)
-    return rows, weights, ids
-
-
-def _rounded(weight: np.ndarray) -> np.ndarray:
-    """Sums of powers without their rounding errors: ten times a tenth is one, in any order."""
-    decimal = np.round(weight, _DECIMALS)
-    return np.where(np.abs(weight - decimal) < _ROUNDING, decimal, weight)
-
-
-def _locate(
-    base: Rows, extra: list[Rows], known: defaultdict[Any, list[int]], factor: Factor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the factor's rows; rows seen for the first time are appended to ``extra``.
-
-    A record is its id *and* its content: a relabelled row keeps its id, and a held-out table may number its rows
-    from zero as the training table did.
-    """
-    rows = factor.rows
-    at = np.asarray(base.index.get_indexer(rows.index), dtype=int)
-    found = np.flatnonzero(at >= 0)
-    at[found[~base.same_content(at[found], rows, found)]] = -1
-    for i in np.flatnonzero(at < 0):
-        single = rows.at(np.array([i]))
-        key = rows.row[i].item() if isinstance(rows.row[i], np.generic) else rows.row[i]
-        zero = np.array([0])
-        match = [k for k in known[key] if extra[k].same_content(zero, single, zero)[0]]
-        if not match:
-            match = [len(extra)]
-            known[key].append(len(extra))
-            extra.append(single)
-        at[i] = len(base) + match[0]
-    return at, factor.powers
-
-
-def _refuse_negative(weight: np.ndarray, ids: np.ndarray) -> None:
-    negative = np.flatnonzero(weight < 0)
-    if len(negative):
-        some = ", ".join(repr(i) for i in ids[negative[:3]])
-        raise EditError(
-            "a net weight of at least 0 for each row",
-            f"{weight[negative].min():g} for {len(negative)} rows, such as {some}",
-            "A row was deleted twice, was never in the data, or differs from the training row of that id.",
-        )

@@ -18,8 +18,9 @@ import pandas as pd
 
 from bayesrepair.edit import Edited, Editor, edit
 from bayesrepair.editors.auto import Auto
-from bayesrepair.fit import Factor, Fit
-from bayesrepair.hashes import canonical, data_hash, model_hash, part_hash, posterior_hash, row_hashes, row_key
+from bayesrepair.fit import Fit
+from bayesrepair.hashes import canonical, data_hash, model_hash, posterior_hash
+from bayesrepair.ledger_rows import LedgerRows
 from bayesrepair.ledger_store import SCHEMA, Line, Store, now
 from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.receipt import Receipt, receipt
@@ -130,7 +131,7 @@ class Ledger:
         self._refuse(ids, weight)
         part = self.base.rows.take(ids)
         key = uuid.uuid4().hex if key is None else key
-        content = part_hash(part, self._key)
+        content = self._rows.hashed(part)
         names = canonical([canonical(i) for i in part.row.tolist()])
         with self._store.transaction() as connection:
             known = connection.execute("SELECT * FROM request WHERE key = ?", (key,)).fetchone()
@@ -140,7 +141,7 @@ class Ledger:
                 return key
             earlier = connection.execute("SELECT * FROM request").fetchall()
             line = {"ids": names, "forgotten": 0, "weight": weight, "content": content}
-            if not (self._weights([*earlier, line]) > 0).any():
+            if not (self._rows.weights([*earlier, line]) > 0).any():
                 raise DataError("at least one row to remain", "requests for all of them")
             connection.execute(
                 "INSERT INTO request (key, ids, rows, content, weight, reason, requested) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -183,7 +184,7 @@ class Ledger:
             served = [line["number"] for line in requests if line["application"] is None]
             if not served:
                 return self._repeated()
-            edited = edit(self.base, self._factor(requests), method=method, random_seed=seed)
+            edited = edit(self.base, self._rows.factor(requests), method=method, random_seed=seed)
             if verify:
                 proof = verify_edit(edited, random_seed=seed, progressbar=False)
                 edited = replace(edited, verification=proof)
@@ -266,7 +267,7 @@ class Ledger:
         """
         for line in self._store.requests():
             if line["key"] == key:
-                return self.base.rows.row[self._positions(line)].tolist()
+                return self.base.rows.row[self._rows.positions(line)].tolist()
         raise DataError("the key of a request", repr(key), "ledger.frame() lists them.")
 
     def forget(self) -> int:
@@ -284,7 +285,7 @@ class Ledger:
             query = "SELECT * FROM request WHERE application IS NOT NULL AND forgotten = 0"
             lines = connection.execute(query).fetchall()
             for line in lines:
-                hashed = canonical([self._hashes[at] for at in self._positions(line)])
+                hashed = self._rows.forgotten(line)
                 change = "UPDATE request SET ids = ?, reason = '', forgotten = 1 WHERE number = ?"
                 connection.execute(change, (hashed, line["number"]))
         self._store.compact()
@@ -308,26 +309,8 @@ class Ledger:
         return Store(Path(self.path))
 
     @cached_property
-    def _key(self) -> bytes:
-        return row_key(self.base.rows)
-
-    @cached_property
-    def _hashes(self) -> tuple[str, ...]:
-        """Hashed id of each row of the base fit."""
-        return row_hashes(self.base.rows, self.base.rows.row.tolist())
-
-    @cached_property
-    def _position(self) -> dict[str, int]:
-        """Position of each row by its id as text."""
-        return {canonical(i): at for at, i in enumerate(self.base.rows.row.tolist())}
-
-    @cached_property
-    def _position_of_hash(self) -> dict[str, int]:
-        return {hashed: at for at, hashed in enumerate(self._hashes)}
-
-    def _positions(self, line: Line | dict[str, Any]) -> np.ndarray:
-        known = self._position_of_hash if line["forgotten"] else self._position
-        return np.array([known[name] for name in json.loads(line["ids"])], dtype=int)
+    def _rows(self) -> LedgerRows:
+        return LedgerRows(self.base)
 
     def _refuse(self, ids: pd.Index, weight: float) -> None:
         if not len(ids):
@@ -337,24 +320,6 @@ class Ledger:
         if not 0 <= weight < 1:
             raise DataError("a weight of at least 0 and below 1", f"{weight:g}", "Weight 0 deletes a row.")
 
-    def _weights(self, requests: Iterable[Line | dict[str, Any]]) -> np.ndarray:
-        """The smallest weight asked for, of each row of the base fit, shape (N,)."""
-        weight = self.base.current()[1].copy()
-        for line in requests:
-            at = self._positions(line)
-            weight[at] = np.minimum(weight[at], line["weight"])
-        return weight
-
-    def _factor(self, requests: Iterable[Line]) -> Factor:
-        """What all the requests together multiply into the posterior of the base fit."""
-        for line in requests:
-            if part_hash(self.base.rows.at(self._positions(line)), self._key) != line["content"]:
-                raise LedgerError("the rows that were asked for", f"others under the same ids in {line['key']!r}")
-        rows, held = self.base.current()
-        wanted = self._weights(requests)
-        at = np.flatnonzero(wanted < held)
-        return Factor(rows.at(at), wanted[at] - held[at])
-
     def _repeated(self) -> Edited:
         """The last application once more, from its record."""
         done = self._store.applications()
@@ -362,7 +327,7 @@ class Ledger:
             return edit(self.base, ())
         last = done[-1]
         served = [line for line in self._store.requests() if (line["application"] or np.inf) <= last["number"]]
-        edited = edit(self.base, self._factor(served), method=_editor(last), random_seed=last["seed"])
+        edited = edit(self.base, self._rows.factor(served), method=_editor(last), random_seed=last["seed"])
         if posterior_hash(edited.after.posterior) != last["posterior_hash"]:
             _refuse_another(json.loads(last["moments"]), edited.after.posterior)
         self._keep(last["number"], edited.after)

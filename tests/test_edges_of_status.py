@@ -9,8 +9,8 @@ import bayesrepair as br
 from bayesrepair.judgement import Info, judged
 from bayesrepair.oracles import LinearKnownNoise
 from bayesrepair.posterior import Sampling
+from bayesrepair.refit_distances import Summary, spread, summary_distances
 from bayesrepair.status import DataError
-from bayesrepair.verification import _distances, _spread, _Summary
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +37,14 @@ def test_rounding_of_a_constant_prediction_is_no_distance():
     def summary(offset):
         mean, sd = np.full((5, 1), 1e5 + offset), np.full((5, 1), 3 * offset)
         mean[0], sd[0] = rng.normal(0, 0.01), 1.0
-        return _Summary(mean, _spread(np.square(sd), mean), np.zeros(1), np.ones(1))
+        return Summary(mean, spread(np.square(sd), mean), np.zeros(1), np.ones(1))
 
-    frame = _distances(summary(1.5e-11), [summary(0.0), summary(1.5e-11)])
+    frame = summary_distances(summary(1.5e-11), [summary(0.0), summary(1.5e-11)])
     assert frame.loc["prediction mean, largest |Δ|/sd", "distance"] < 0.1
     assert frame.loc["prediction sd, average |log ratio|", "distance"] == 0
-    moved = _Summary(np.ones((5, 1)), np.zeros((5, 1)), np.zeros(1), np.ones(1))
-    still = _Summary(np.zeros((5, 1)), np.zeros((5, 1)), np.zeros(1), np.ones(1))
-    assert _distances(moved, [still, still]).loc["prediction mean, average |Δ|/sd", "distance"] > 1e6
+    moved = Summary(np.ones((5, 1)), np.zeros((5, 1)), np.zeros(1), np.ones(1))
+    still = Summary(np.zeros((5, 1)), np.zeros((5, 1)), np.zeros(1), np.ones(1))
+    assert summary_distances(moved, [still, still]).loc["prediction mean, average |Δ|/sd", "distance"] > 1e6
 
 
 def test_a_missing_outcome_is_no_failure(fit):

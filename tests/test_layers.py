@@ -12,7 +12,7 @@ ROOT = Path(bayesrepair.__file__).parent
 # Earlier may not import later. Modules of one line may import one another.
 LAYERS = [
     ["numerics", "status", "progress"],
-    ["rows", "model", "posterior", "noise", "number_noise"],
+    ["rows", "row_weights", "model", "posterior", "noise", "number_noise"],
     ["fit"],
     ["target", "predictive", "datatree", "tree_groups", "summary", "ranking"],
     ["hashes"],
@@ -24,8 +24,8 @@ LAYERS = [
     ["oracles", "editors", "scores", "bridges", "softmax"],
     ["failures", "set_score", "moved"],
     ["streaming"],
-    ["causes", "top", "group_causes", "regime", "set_anchor", "set_path", "set_search"],
-    ["receipt", "predictive_masses", "verification", "ledger", "ledger_store"],
+    ["causes", "scored_rows", "top", "group_causes", "regime", "set_anchor", "set_path", "set_search"],
+    ["receipt", "predictive_masses", "refit_distances", "verification", "ledger", "ledger_rows", "ledger_store"],
     ["choice", "repairs"],
     ["suspects"],
     ["pred_probs", "review"],
