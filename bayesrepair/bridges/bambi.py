@@ -21,6 +21,7 @@ from bayesrepair.bridges.pymc.fit import Method, TrainablePyMCModel, fitted, set
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.sampling import NutsSettings
 from bayesrepair.bridges.pymc.unconstrain import as_datatree
+from bayesrepair.bridges.spherical_t import spherical_t
 from bayesrepair.fit import Fit
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, UnsupportedModelError
@@ -28,6 +29,8 @@ from bayesrepair.status import DataError, UnsupportedModelError
 Preparation = Callable[[pd.DataFrame], pd.DataFrame]
 COEFFICIENT = "coefficient"
 """Name of the coefficients of a design matrix that is one term of the formula."""
+BASIS = "basis"
+"""Name of the coefficients of functions of the columns, where the formula has such a term."""
 
 
 class BambiModel(TrainablePyMCModel):
@@ -307,6 +310,7 @@ def fit_of_formula(
     priors: Mapping[str, Any],
     classes: tuple | None,
     labels: tuple[str, ...],
+    curves: tuple[str, ...] = (),
     preparation: Preparation,
     method: Method,
     random_seed: Any,
@@ -326,8 +330,8 @@ def fit_of_formula(
         Name and arguments of each prior, arguments being numbers or priors again; Bambi's own where empty.
     classes : tuple, optional
         Names of the classes, where the prepared outcome holds codes.
-    labels : tuple of str
-        Names of the entries of that vector.
+    labels, curves : tuple of str
+        Names of the entries of that vector, and of the one of ``basis(b0, b1, …)``.
     preparation : callable
         From new rows of the user's to prepared ones.
     method : {"nuts", "laplace"}
@@ -341,21 +345,21 @@ def fit_of_formula(
     """
     own = {name: _prior(spec) for name, spec in priors.items()} or None
     try:
-        model = bmb.Model(formula, prepared, family=family, priors=own, extra_namespace={"columns": columns})
+        model = bmb.Model(formula, prepared, family=family, priors=own, extra_namespace=NAMESPACE)
     except (ParseError, ScanError, LookupError, NameError, AttributeError, TypeError, ValueError) as error:
         if own is not None:  # no formula of the user's
             raise
         got = f"{formula!r}: {type(error).__name__}: {error}"
         raise DataError("a formula that Bambi can read", got, "Check brackets, operators and functions.") from error
-    matrix = next((name for name in _term_names(model) if name.startswith("columns(")), None)
-    if matrix is not None:
-        model.set_alias({matrix: COEFFICIENT})
+    aliases = {"columns(": COEFFICIENT, "basis(": BASIS}
+    model.set_alias({term: alias for term in _term_names(model) for k, alias in aliases.items() if term.startswith(k)})
     model.build()
     every = np.ones(len(table), dtype=bool)
     settings = settings_from(sample_kwargs)
     bridge = bridged(model, table, kept=every, settings=settings, preparation=preparation, classes=classes)
-    if len(labels) > 1:
-        bridge.name_entries(COEFFICIENT, labels)
+    for variable, entries in ((COEFFICIENT, labels), (BASIS, curves)):
+        if len(entries) > 1:
+            bridge.name_entries(variable, entries)
     return fitted(bridge, None, method=method, table=table, random_seed=random_seed, sample_kwargs=sample_kwargs)
 
 
@@ -364,10 +368,15 @@ def columns(*values: Any) -> np.ndarray:
     return np.column_stack(values)
 
 
+NAMESPACE = {"columns": columns, "basis": columns}
+"""Functions of formulas beside Bambi's own."""
+
+
 def _term_names(model: bmb.Model) -> list[str]:
     return [name for part in model.conditional_parameters.values() for name in part.common_terms]
 
 
 def _prior(spec: tuple[str, Mapping[str, Any]]) -> bmb.Prior:
     name, arguments = spec
-    return bmb.Prior(name, **{k: _prior(v) if isinstance(v, tuple) else v for k, v in arguments.items()})
+    own = {"dist": spherical_t} if name == "SphericalT" else {}
+    return bmb.Prior(name, **own, **{k: _prior(v) if isinstance(v, tuple) else v for k, v in arguments.items()})

@@ -12,15 +12,31 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.status import DataError
-from bayesrepair.tables.columns import Column, TextColumn, as_words, read_column, some
+from bayesrepair.tables.basis import Basis, read_basis, suitable
+from bayesrepair.tables.columns import Column, NumericColumn, TextColumn, as_words, read_column, some
 from bayesrepair.tables.formula import completed, used_columns
 from bayesrepair.tables.outcome import Target, read_target
 
 FEWEST_ROWS = 10
 _COEFFICIENT = 1.0  # prior sd of the effect of one sd of a predictor, on the scale of the linear predictor
 _INTERCEPT = 2.5
+_BASIS = {"nu": 3.0, "sigma": 1.0}  # of what a basis adds to the linear predictor: a size left to the data
 # Names that Bambi and PyMC give to parts of the model.
-_TAKEN = {"mu", "p", "sigma", "nu", "alpha", "kappa", "Intercept", "chain", "draw", "__obs__", "coefficient", "columns"}
+_TAKEN = {
+    "mu",
+    "p",
+    "sigma",
+    "nu",
+    "alpha",
+    "kappa",
+    "Intercept",
+    "chain",
+    "draw",
+    "__obs__",
+    "coefficient",
+    "columns",
+    "basis",
+}
 
 type Prior = tuple[str, Mapping[str, Any]]
 
@@ -45,6 +61,8 @@ class TableRecipe:
         Name and arguments of each prior; empty for Bambi's own.
     notes : tuple of str
         What was decided that a user may want to know.
+    basis : Basis, optional
+        Functions of the numeric columns beside the columns themselves, b0, b1, … of the prepared table.
     """
 
     target: Target
@@ -54,6 +72,7 @@ class TableRecipe:
     coded: bool
     priors: Mapping[str, Prior]
     notes: tuple[str, ...]
+    basis: Basis | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -74,12 +93,16 @@ class TableRecipe:
         """Return the table that the formula speaks of."""
         _refuse_absent(table, [*self.columns, *([] if self.group is None else [self.group.name])])
         ready: dict[str, Any] = {}
+        first: dict[str, np.ndarray] = {}
         for name, column in self.columns.items():
-            if self.coded:
-                for values in column.coded(table[name], training=training).T:
-                    ready[f"x{len(ready)}"] = values
-            else:
+            if not self.coded:
                 ready[name] = column.prepared(table[name], training=training)
+                continue
+            coded = column.coded(table[name], training=training)
+            first[name] = coded[:, 0]
+            ready |= {f"x{len(ready) + j}": values for j, values in enumerate(coded.T)}
+        if self.basis is not None:
+            ready |= {f"b{m}": values for m, values in enumerate(self.basis.coded(first).T)}
         if self.group is not None:
             name = inside(self.group.name) if self.coded else self.group.name
             ready[name] = self.group.prepared(table[self.group.name], training=training)
@@ -96,8 +119,11 @@ def read_recipe(
     formula: str | None = None,
     family: str = "auto",
     group: str | None = None,
+    basis: str = "linear",
 ) -> tuple[TableRecipe, pd.DataFrame]:
     """Decide how a table becomes a model.
+
+    The arguments are those of `bayesrepair.from_table`; a basis is ``"linear"``, ``"splines"`` or ``"fourier"``.
 
     Returns
     -------
@@ -128,12 +154,47 @@ def read_recipe(
         raise DataError("at least one column that predicts", "none that varies", "Add columns to the table.")
     groups = None if group is None else _groups(group, table[group])
     coded = formula is None
+    beyond = None if basis == "linear" else _basis(basis, table, columns, formula)
     text = _coded_formula(columns, target, group) if formula is None else completed(formula, target, group)
     priors = _priors(outcome) if coded else {}
     for part, present in (("common", bool(columns)), ("group_specific", group is not None)):
         if not present:
             priors.pop(part, None)
-    return TableRecipe(outcome, columns, groups, text, coded, priors, tuple(notes)), table
+    if beyond is not None:
+        text, term = with_basis(text, len(beyond.labels))
+        priors[term] = ("SphericalT", {**_BASIS, "sigma": _BASIS["sigma"] * _unit(outcome)})
+        notes.append(f"{len(beyond.labels)} functions of the numeric columns ({basis}) enter beside the columns.")
+    return TableRecipe(outcome, columns, groups, text, coded, priors, tuple(notes), beyond), table
+
+
+def suitable_bases(table: pd.DataFrame, **options: Any) -> tuple[str, ...]:
+    """What ``basis="auto"`` chooses from, the smallest first; the arguments are those of `read_recipe`.
+
+    Raises
+    ------
+    DataError
+        If there is a formula, or the table cannot be modelled.
+    """
+    recipe, rows = read_recipe(table, **options)
+    if not recipe.coded:
+        _refuse_beside_formula("auto")
+    return "linear", *suitable(_numbers(rows, recipe.columns))
+
+
+def _basis(kind: str, table: pd.DataFrame, columns: Mapping[str, Column], formula: str | None) -> Basis:
+    if formula is not None:
+        _refuse_beside_formula(kind)
+    return read_basis(kind, _numbers(table, columns))
+
+
+def _refuse_beside_formula(kind: str) -> None:
+    remedy = "Write the functions into the formula, such as bs(x, df=5), or leave the formula out."
+    raise DataError("basis='linear' beside a formula", repr(kind), remedy)
+
+
+def _numbers(table: pd.DataFrame, columns: Mapping[str, Column]) -> dict[str, np.ndarray]:
+    """Standardised numeric columns of the training rows."""
+    return {name: c.prepared(table[name]) for name, c in columns.items() if isinstance(c, NumericColumn)}
 
 
 def _refuse_table(table: Any, wanted: Sequence[str]) -> None:
@@ -194,7 +255,7 @@ def inside(name: str) -> str:
     ('mean radius', 'a_b', 'p_', 'x1_')
     """
     safe = re.sub(r"[^\w .-]", "_", name).strip() or "column"
-    return f"{safe}_" if safe in _TAKEN or re.fullmatch(r"x\d+", safe) else safe
+    return f"{safe}_" if safe in _TAKEN or re.fullmatch(r"[xb]\d+", safe) else safe
 
 
 def _coded_formula(columns: Mapping[str, Column], target: str, group: str | None) -> str:
@@ -207,10 +268,27 @@ def _coded_formula(columns: Mapping[str, Column], target: str, group: str | None
     return f"`{inside(target)}` ~ {' + '.join(terms)}"
 
 
+def with_basis(formula: str, size: int) -> tuple[str, str]:
+    """The formula with one term more, and that term.
+
+    Examples
+    --------
+    >>> with_basis("y ~ columns(x0)", 2)
+    ('y ~ columns(x0) + basis(b0, b1)', 'basis(b0, b1)')
+    """
+    term = f"basis({', '.join(f'b{m}' for m in range(size))})"
+    return f"{formula} + {term}", term
+
+
+def _unit(target: Target) -> float:
+    """Scale of the linear predictor."""
+    return target.scale if target.family in ("gaussian", "t") else 1.0
+
+
 def _priors(target: Target) -> dict[str, Prior]:
     """Weakly informative priors for predictors of unit variance, on the scale of the linear predictor."""
     identity = target.family in ("gaussian", "t")
-    scale = target.scale if identity else 1.0
+    scale = _unit(target)
     centre = 0.0
     if identity:
         centre = target.centre
