@@ -228,15 +228,16 @@ def log_lik(family: Family, design: Design, y: np.ndarray, point: Point) -> np.n
     """
     out = np.empty((len(y), len(point)))
     y = y.astype(float)
-    size = max(4, TILE_CELLS // max(1, len(point) * family.width))
+    size = max(4, TILE_CELLS // max(1, len(point)))
     [(_, coefficients, parameters)] = point.tiles(max(1, len(point)))
     constants = family.constants(parameters)
+    # one tile for all: fresh memory of this size would be asked of the system, and given back, each time
+    tile = np.empty((min(size, len(y)), len(point) * family.width)) if family.width > 1 else out
     for start in range(0, len(y), size):
         rows = slice(start, start + size)
         # whole rows of the result are contiguous: η is computed, and becomes log p, where log p belongs
-        place = out[rows] if family.width == 1 else None
-        eta = design.at(rows).eta(coefficients, out=place)
-        log_p = family.log_lik(eta, y[rows], constants)
-        if place is None:
+        place = out[rows] if family.width == 1 else tile[: len(y[rows])]
+        log_p = family.log_lik(design.at(rows).eta(coefficients, out=place), y[rows], constants)
+        if family.width > 1:
             out[rows] = log_p
     return out.T

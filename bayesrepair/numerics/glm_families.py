@@ -286,7 +286,8 @@ class CategoricalSoftmax:
 
     def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
         """See `Family`."""
-        out = np.empty((len(eta), eta.shape[1] // self.width))
+        # at the front of η's own memory: when a row is written, what stood there has been read
+        out = eta.reshape(-1)[: eta.size // self.width].reshape(len(eta), -1)
         kernels.categorical_log_lik(eta, y.astype(np.int64), self.width, out)
         return out
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from bayesrepair.numerics.simd import LN2, exp, exponent, kernel, log, log1p_unit, mantissa
 
+FAR = 600.0  # logits between classes beyond which their exponentials are taken relative to the largest
 PRODUCT_ROWS = 512  # factors from 1 to 2 whose product is far from overflow
 
 
@@ -201,22 +202,29 @@ def categorical_sums(eta, y, weight, classes, sums):
 
 @kernel
 def categorical_log_lik(eta, y, classes, out):
-    """Log p of the given class, (n, B)."""
+    """Log p of the given class, (n, B): −log(1 + Σ exp(η_k − η_y)), an exponential less than there are classes."""
     B = eta.shape[1] // classes
     top, total = np.empty(B), np.empty(B)
     for r in range(eta.shape[0]):
         own = y[r] * B
-        for b in range(B):
-            top[b], total[b] = eta[r, b], 0.0
-        for k in range(1, classes):
+        top[:], total[:] = 0.0, 1.0
+        for k in range(classes):
+            if k * B == own:
+                continue
             for b in range(B):
-                e = eta[r, k * B + b]
+                e = eta[r, k * B + b] - eta[r, own + b]
                 top[b] = top[b] if top[b] > e else e
+                total[b] += exp(e)
+        if top.max() < FAR:
+            for b in range(B):
+                out[r, b] = -log(total[b])
+            continue
+        total[:] = 0.0
         for k in range(classes):
             for b in range(B):
-                total[b] += exp(eta[r, k * B + b] - top[b])
+                total[b] += exp(eta[r, k * B + b] - eta[r, own + b] - top[b])
         for b in range(B):
-            out[r, b] = eta[r, own + b] - top[b] - log(total[b])
+            out[r, b] = -top[b] - log(total[b])
 
 
 @kernel
