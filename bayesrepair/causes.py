@@ -6,31 +6,26 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from bayesrepair.edit import Editor
-from bayesrepair.failures import Failures
+from bayesrepair.failures import Against, Failures, scoring_rows
 from bayesrepair.fit import Fit
 from bayesrepair.group_causes import GroupCauses, group_causes
 from bayesrepair.judgement import Info
 from bayesrepair.model import Differentiable
-from bayesrepair.numerics.scoring import Scored, rank_summary
+from bayesrepair.numerics.scoring import Scored
 from bayesrepair.posterior import Draws
-from bayesrepair.predictive import named_outcome
-from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
-from bayesrepair.scores.block_score import block_score
+from bayesrepair.scored_rows import score_rows
 from bayesrepair.set_path import STARTS
 from bayesrepair.set_score import SetScore, moved_set_score, set_score
 from bayesrepair.set_search import SetSearch, set_search
 from bayesrepair.status import DataError, MethodError
-from bayesrepair.streaming.opening import source_of
-from bayesrepair.streaming.pieces import RowsSource
-from bayesrepair.streaming.runner import streamed
-from bayesrepair.streaming.scorer import RowScorer
 from bayesrepair.streaming.stored_rows import StoredRows
 from bayesrepair.top import Top
 
@@ -40,8 +35,6 @@ if TYPE_CHECKING:
     from bayesrepair.suspects import Suspects
 
 FEW_FAILURES = 30  # below it a 90 % rank interval covers clearly less: `python -m benchmarks ranks`
-
-Against = Literal["failures", "held_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +92,12 @@ class Causes:
         """Columns ``score, mcse, prob_top, rank_low, rank_high, given, surprise``, then the table's own."""
         return self.scores.copy()
 
+    def to_parquet(self, path: str | Path) -> Path:
+        """Write the frame, row ids included, to a Parquet file, a stretch of rows at a time; returns the path."""
+        from bayesrepair.streaming.export import write_parquet
+
+        return write_parquet(self.scores, path)
+
     def top(self, k: int | None = None) -> Top:
         """The ``k`` rows that work hardest against the failures (default: the K of ``prob_top``)."""
         k = self.top_size if k is None else k
@@ -120,7 +119,7 @@ class Causes:
             If there is no such column, a row has no label, or the rows are not those of the fit.
         """
         self._refuse_foreign("groups")
-        return group_causes(self, self._labels(column))
+        return group_causes(self, column)
 
     def with_suspects(self, suspects: Suspects) -> Joined:
         """Both lists in one: rows that work against the failures *and* are probably wrong come first.
@@ -275,23 +274,6 @@ class Causes:
                 "Call find_causes without rows=.",
             )
 
-    def _labels(self, column: str | pd.Series) -> pd.Series:
-        if isinstance(column, pd.Series):
-            labels = column.reindex(self.rows.index)
-        else:
-            table = self.fit.table
-            if table is None or column not in table.columns:
-                known = "no table" if table is None else ", ".join(map(repr, table.columns))
-                raise DataError(
-                    f"a column of the fit's table named {column!r}",
-                    known,
-                    "Pass a Series of labels by row id instead.",
-                )
-            labels = table[column].reindex(self.rows.index)
-        if labels.isna().any():
-            raise DataError("a group for each row", f"{int(labels.isna().sum())} rows without one", "Fill them in.")
-        return labels
-
     def plot(self, k: int = 20, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
         """The top ``k`` scores with their Monte Carlo errors (right, positive: harmful); returns the axes."""
         from bayesrepair.reporting.plots import plot_causes
@@ -328,6 +310,7 @@ def find_causes(
     rows: Any = None,
     top: int = 20,
     block: int | None = None,
+    store: str | Path | None = None,
     progressbar: bool = True,
     random_seed: int | np.random.Generator | None = 0,
 ) -> Causes:
@@ -350,12 +333,16 @@ def find_causes(
         outcomes better, and removing the top rows costs the handled ones less.
     rows : DataFrame, Rows, mapping of arrays, path, Dask DataFrame or Dataset, optional
         What to rank, by default the training rows. A path is that of a CSV file, a Parquet file or a folder of Parquet
-        files, which are never in memory as a whole. Of a row that is not the fit's own, the score is the same
-        derivative with the sign of what the row would do: positive where up-weighting it works against the failures.
+        files, which are never in memory as a whole. Of a row that the fit was not trained on, the covariance score is
+        the derivative with respect to giving it weight: positive where learning the row would work against the
+        failures.
     top : int
         K of ``prob_top = P(rank ≤ K)``.
     block : int, optional
         Rows in a block; the result does not depend on it.
+    store : path, optional
+        A folder, new or of this very run: results go there as a Zarr store while the rows are scored. A run that was
+        killed or interrupted goes on where it was when the same call is made again, with the same results to the bit.
     progressbar : bool
     random_seed : int or Generator, optional
         For the insertion, and for the replicates behind ``prob_top`` and the rank intervals.
@@ -372,60 +359,36 @@ def find_causes(
     Raises
     ------
     DataError
-        If there are no failures, they lack the outcome, or ``rows`` cannot be read as rows of the model.
+        If there are no failures, they lack the outcome, ``rows`` are no rows of the model, or ``store`` holds another
+        run.
     MethodError
         If ``method`` or ``against`` is unknown.
+    ScoringInterrupted
+        On Ctrl-C, where ``store`` keeps what was done.
     """
-    whom = _scoring_rows(fit, failures, against)
-    _refuse_failures(fit, whom)
-    rng = np.random.default_rng(random_seed)
-    score, after, info = block_score(fit, whom, method, rng)
-    source = source_of(fit, rows)
-    scorer = RowScorer(fit.model, fit.draws, score, block)
-    found = streamed(scorer, source, title="Scoring training rows", progressbar=progressbar)
-    scored = Scored(found["score"][:], found["batch"], found["group"])
-    prob_top, low, high = rank_summary(scored, top=top, rng=rng, replicates=_replicates(len(source)))
-    columns = {
-        "score": scored.score,
-        "mcse": scored.mcse,
-        "prob_top": prob_top,
-        "rank_low": low,
-        "rank_high": high,
-        "given": named_outcome(fit, found["given"][:]),
-        "surprise": found["surprise"][:],
-    }
-    frame = ranked(pd.DataFrame(columns, index=source.index), "score", fit.table if rows is None else None)
+    whom = scoring_rows(fit, failures, against)
+    done = score_rows(
+        fit,
+        whom,
+        method=method,
+        rows=rows,
+        top=top,
+        block=block,
+        store=store,
+        progressbar=progressbar,
+        rng=np.random.default_rng(random_seed),
+    )
     return Causes(
         fit,
         failures=whom,
-        scores=frame,
-        scored=scored,
-        rows=source.rows if isinstance(source, RowsSource) else StoredRows(fit.model, source),
+        scores=done.frame,
+        scored=done.scored,
+        rows=done.rows,
         method=method if isinstance(method, str) else type(method).__name__,
-        top_size=min(top, len(source)),
-        after=after,
-        info=info,
+        top_size=min(top, len(done)),
+        after=done.after,
+        info=done.info,
         found=failures if isinstance(failures, Failures) else None,
         against=against,
         own=rows is None,
     )
-
-
-def _scoring_rows(fit: Fit, failures: Failures | Any, against: Against) -> Rows:
-    if against not in ("failures", "held_out"):
-        raise MethodError("against='failures' or 'held_out'", repr(against))
-    if not isinstance(failures, Failures):
-        return fit.as_rows(failures)
-    return failures.rows if against == "failures" else failures.holdout
-
-
-def _replicates(count: int) -> int:
-    """Replicates of all ranks: 200, and fewer where sorting so many rows would take minutes."""
-    return int(np.clip(40_000_000 // max(count, 1), 40, 200))
-
-
-def _refuse_failures(fit: Fit, rows: Rows) -> None:
-    if not len(rows):
-        raise DataError("at least one failure", "none", "Nothing to explain: the fit gets every held-out row right.")
-    if fit.model.outcome.name not in rows.values:
-        raise DataError(f"the outcome {fit.model.outcome.name!r} of each failure", "failures without it")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesrepair.causes import Against, Causes, find_causes
+from bayesrepair.causes import Causes, find_causes
 from bayesrepair.edit import Editor, edit
-from bayesrepair.failures import Failures
+from bayesrepair.failures import Against, Failures
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.predictive import log_score
 from bayesrepair.progress import row_progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
 
 Rule = str | Callable[[pd.DataFrame], np.ndarray]
+Against = Literal["failures", "held_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,3 +191,26 @@ def _failed(judged: pd.DataFrame, kind: str, rule: Rule, level: float) -> tuple[
         return "the most probable class is not the given one", wrong
     outside = judged["prob_given"].to_numpy() < level
     return f"the outcome lies outside the central {1 - level:.0%} predictive interval", outside
+
+
+def scoring_rows(fit: Fit, failures: Failures | Any, against: Against) -> Rows:
+    """The rows that training rows are scored against: the failures, or all held-out rows.
+
+    Raises
+    ------
+    DataError
+        If there are none, or they lack the outcome.
+    MethodError
+        If ``against`` is unknown.
+    """
+    if against not in ("failures", "held_out"):
+        raise MethodError("against='failures' or 'held_out'", repr(against))
+    if isinstance(failures, Failures):
+        rows = failures.rows if against == "failures" else failures.holdout
+    else:
+        rows = fit.as_rows(failures)
+    if not len(rows):
+        raise DataError("at least one failure", "none", "Nothing to explain: the fit gets every held-out row right.")
+    if fit.model.outcome.name not in rows.values:
+        raise DataError(f"the outcome {fit.model.outcome.name!r} of each failure", "failures without it")
+    return rows

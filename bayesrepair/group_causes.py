@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.set_score import set_score
+from bayesrepair.status import DataError
 
 if TYPE_CHECKING:
     from bayesrepair.causes import Causes
@@ -58,19 +59,25 @@ class GroupCauses:
         return f"<p>{html.escape(self._head())}</p>{body}"
 
 
-def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
+def group_causes(causes: Causes, column: str | pd.Series) -> GroupCauses:
     """Sum the scores of the rows of each group, with the errors of the sums.
 
     Parameters
     ----------
     causes : Causes
-    labels : Series
-        Group of each scored row, indexed by row id, without gaps.
+    column : str or Series
+        A column of the fit's table, or group labels indexed by row id.
 
     Returns
     -------
     GroupCauses
+
+    Raises
+    ------
+    DataError
+        If there is no such column, or a row has no label.
     """
+    labels = _labels(causes, column)
     codes, names = pd.factorize(labels, sort=True)
     summed = causes.scored.summed(codes, len(names))
     replicates = np.concatenate(list(summed.replicates(np.random.default_rng(0), REPLICATES)))
@@ -99,3 +106,21 @@ def group_causes(causes: Causes, labels: pd.Series) -> GroupCauses:
     )
     order = np.argsort(-summed.score, kind="stable")
     return GroupCauses(frame.iloc[order], str(labels.name or "group"), causes.against)
+
+
+def _labels(causes: Causes, column: str | pd.Series) -> pd.Series:
+    if isinstance(column, pd.Series):
+        labels = column.reindex(causes.rows.index)
+    else:
+        table = causes.fit.table
+        if table is None or column not in table.columns:
+            known = "no table" if table is None else ", ".join(map(repr, table.columns))
+            raise DataError(
+                f"a column of the fit's table named {column!r}",
+                known,
+                "Pass a Series of labels by row id instead.",
+            )
+        labels = table[column].reindex(causes.rows.index)
+    if labels.isna().any():
+        raise DataError("a group for each row", f"{int(labels.isna().sum())} rows without one", "Fill them in.")
+    return labels

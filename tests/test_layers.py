@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import bayesrepair
 
 ROOT = Path(bayesrepair.__file__).parent
@@ -89,7 +91,31 @@ def test_only_bridges_import_the_packages_they_bridge():
     assert not wrong
 
 
-def test_import_starts_no_compiler_and_no_torch():
-    code = "import bayesrepair, sys; print([m for m in ('pymc', 'torch', 'bambi', 'nutpie') if m in sys.modules])"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "[]"
+# Packages that take long to load and are not needed before something is sampled, smoothed, drawn or reported.
+HEAVY = {"pymc", "pytensor", "torch", "bambi", "nutpie", "arviz_stats", "scipy.stats", "sklearn", "matplotlib", "arviz"}
+COMPILES = {"pymc", "pytensor"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [("import bayesrepair", set()), ("from bayesrepair import from_pymc", COMPILES)],
+    ids=["package", "bridge"],
+)
+def test_what_is_heavy_is_loaded_when_it_is_used(statement, allowed):
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(shown.stdout.split())
+    assert "scipy.special" in loaded  # the names are those of sys.modules
+    assert HEAVY & loaded == allowed
+
+
+def test_every_public_name_is_listed_and_found():
+    assert set(bayesrepair.__all__) <= set(dir(bayesrepair))
+    for name in bayesrepair.__all__:
+        assert getattr(bayesrepair, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'repairs_all'"):
+        bayesrepair.repairs_all  # noqa: B018 - reading it is the test

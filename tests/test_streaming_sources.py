@@ -35,7 +35,12 @@ def whole(source):
 
 
 def cut(source, size=333):
-    return SegmentedSource(source.segments, source.index, source.fingerprint, size=size)
+    """The same source in pieces of another size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "PIECE_ROWS", size)
+        again = SegmentedSource(source.segments, source.index, source.mark)
+        assert again.pieces[0].stop == min(size, len(source))
+    return again
 
 
 @pytest.fixture

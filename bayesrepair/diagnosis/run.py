@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesrepair.causes import Against, Causes, find_causes
+from bayesrepair.causes import Causes, find_causes
 from bayesrepair.choice import Choice, choose_top, cross_fitted_top
 from bayesrepair.diagnosis.parts import Parts, divide
 from bayesrepair.diagnosis.preparation import Tables, check_request
@@ -19,7 +19,7 @@ from bayesrepair.diagnosis.relabelling import suggested_classes
 from bayesrepair.diagnosis.result import Diagnosis
 from bayesrepair.edit import Edited, edit
 from bayesrepair.evaluation import detection, held_out
-from bayesrepair.failures import Failures, find_failures
+from bayesrepair.failures import Against, Failures, find_failures
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.predictive import log_score
 from bayesrepair.repairs import repair

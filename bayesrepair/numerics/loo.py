@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from arviz_stats.base import array_stats
-from scipy.special import logsumexp
 
-from bayesrepair.numerics.psis import FEWEST_DRAWS, flat_tail
+from bayesrepair.numerics.loo_kernel import loo_scores
+from bayesrepair.numerics.psis import FEWEST_DRAWS, flat_tail_size, tail_size
 
 
 def loo_log_score(log_lik: np.ndarray, log_weight: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -23,19 +22,22 @@ def loo_log_score(log_lik: np.ndarray, log_weight: np.ndarray, *, r_eff: float =
     Returns
     -------
     score : array, shape (N,)
-        Nats; low is surprising.
+        Nats; low is surprising. −inf for a row that is impossible under some draw.
     khat : array, shape (N,)
+        −inf where nothing needs smoothing, inf where nothing can be smoothed.
+
+    Examples
+    --------
+    >>> log_lik = np.log([[0.5], [0.25]])  # harmonic mean 1/3
+    >>> np.exp(loo_log_score(log_lik, np.zeros(2))[0]).round(6)
+    array([0.333333])
     """
-    ratio = log_weight[:, None] - log_lik
-    if len(log_lik) == 0 or ratio.shape[1] == 0:
-        return np.zeros(ratio.shape[1]), np.zeros(ratio.shape[1])
-    flat = np.array([flat_tail(column, r_eff=r_eff) for column in ratio.T])
-    log_w, khat = ratio - ratio.max(axis=0), np.full(ratio.shape[1], -np.inf)
-    if len(log_lik) < FEWEST_DRAWS:
-        khat[~flat] = np.inf
-    elif (~flat).any():
-        shifted = np.ascontiguousarray((ratio - ratio.max(axis=0))[:, ~flat].T)
-        smoothed, k = array_stats.psislw(-shifted, r_eff=r_eff, axis=-1)
-        log_w[:, ~flat], khat[~flat] = smoothed.T, np.where(np.isfinite(k), k, np.inf)
-    log_w -= logsumexp(log_w, axis=0)
-    return logsumexp(log_w + log_lik, axis=0), khat
+    size, count = log_lik.shape
+    score, khat = np.zeros(count), np.zeros(count)
+    if not size or not count:
+        return score, khat
+    enough = size >= FEWEST_DRAWS
+    tail, looked_at = tail_size(size, r_eff) if enough else 0, flat_tail_size(size, r_eff)
+    by_row = np.ascontiguousarray(log_lik.T, dtype=float)  # no copy where kernels made the block
+    loo_scores(by_row, log_weight - log_weight.max(), tail, looked_at, enough, score, khat)
+    return score, khat

@@ -50,9 +50,25 @@ def smooth(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> tuple[np.ndarray, fl
 def flat_tail(log_ratio: np.ndarray, *, r_eff: float = 1.0) -> bool:
     """Whether the largest ratios, those that PSIS would smooth, are one repeated value."""
     size = len(log_ratio)
-    tail = int(np.ceil(min(size / 5, 3 * np.sqrt(size / r_eff))))
+    tail = flat_tail_size(size, r_eff)
     largest = np.partition(log_ratio, size - tail - 1)[-tail - 1 :] if size > tail else log_ratio
     return bool(np.ptp(largest) < 1e-12)
+
+
+def flat_tail_size(size: int, r_eff: float) -> int:
+    """Largest ratios that `flat_tail` compares with one another, beside the one below them."""
+    return int(np.ceil(min(size / 5, 3 * np.sqrt(size / r_eff))))
+
+
+def tail_size(size: int, r_eff: float) -> int:
+    """Draws that PSIS smooths, as ArviZ counts them: a fifth, or of many ``3 √(S / r_eff)``.
+
+    Examples
+    --------
+    >>> tail_size(100, 1.0), tail_size(4000, 1.0)
+    (20, 189)
+    """
+    return int(3 * np.sqrt(size / r_eff)) if size * r_eff > 225 else size // 5
 
 
 def khat_threshold(size: int) -> float:

@@ -89,7 +89,7 @@ def csv_source(path: Path) -> SegmentedSource:
         raise DataError("at least one row below the header", f"none in {path.name!r}")
     types = _common_types(bare, names)
     segments = tuple(Lines(s.key, s.path, s.first, s.last, s.rows, types) for s in bare)
-    return SegmentedSource(segments, pd.RangeIndex(sum(map(len, segments)), name="row"), mark)
+    return SegmentedSource(segments, pd.RangeIndex(sum(map(len, segments)), name="row"), lambda: mark)
 
 
 def _starts(path: Path) -> Iterator[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,10 @@ class FrameSegment:
 
 def frame_source(frame: pd.DataFrame) -> SegmentedSource:
     """Rows of a table, under the ids of its index."""
-    digest = frame_hash(frame)
+    name = uuid.uuid4().hex
     starts = range(0, len(frame), PIECE_ROWS)
-    segments = tuple(FrameSegment(f"{digest}:{a}", frame.iloc[a : a + PIECE_ROWS]) for a in starts)
-    return SegmentedSource(segments, frame.index.rename("row"), digest)
+    segments = tuple(FrameSegment(f"{name}:{a}", frame.iloc[a : a + PIECE_ROWS]) for a in starts)
+    return SegmentedSource(segments, frame.index.rename("row"), lambda: frame_hash(frame))
 
 
 def frame_hash(frame: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,7 @@ def dask_source(frame: Any) -> SegmentedSource:
     name = tokenize(frame)
     parts = [frame.partitions[k].to_delayed()[0] for k in range(frame.npartitions)]  # each with its own graph only
     segments = tuple(Partition(f"{name}:{k}", p, len(i)) for k, (p, i) in enumerate(zip(parts, indexes, strict=True)))
-    return SegmentedSource(segments, indexes[0].append(list(indexes[1:])).rename("row"), name)
+    return SegmentedSource(segments, indexes[0].append(list(indexes[1:])).rename("row"), lambda: name)
 
 
 def dataset_source(data: xr.Dataset) -> SegmentedSource:
@@ -93,14 +94,12 @@ def dataset_source(data: xr.Dataset) -> SegmentedSource:
             f"Write data.transpose({rows!r}, ...), and drop variables that have no rows.",
         )
     size = data.sizes[rows]
-    mark = _mark(data)
+    name = uuid.uuid4().hex
     segments = tuple(
-        Slice(f"{mark}:{a}", data.isel({rows: slice(a, a + PIECE_ROWS)})) for a in range(0, size, PIECE_ROWS)
+        Slice(f"{name}:{a}", data.isel({rows: slice(a, a + PIECE_ROWS)})) for a in range(0, size, PIECE_ROWS)
     )
-    known = rows in data.coords
-    return SegmentedSource(
-        segments, pd.Index(data.coords[rows].to_numpy(), name="row") if known else pd.RangeIndex(size, name="row"), mark
-    )
+    index = data.coords[rows].to_numpy() if rows in data.coords else pd.RangeIndex(size)
+    return SegmentedSource(segments, pd.Index(index, name="row"), lambda: _mark(data))
 
 
 def _mark(data: xr.Dataset) -> str:

@@ -65,7 +65,7 @@ def parquet_source(path: Path) -> SegmentedSource:
         sizes.append(sum(map(len, found)))
     _refuse_other_columns(files, schemas)
     index = _index(files, schemas, sizes)
-    return SegmentedSource(tuple(segments), index, stamp(files))
+    return SegmentedSource(tuple(segments), index, lambda: stamp(files))
 
 
 def _row_groups(path: Path) -> tuple[list[RowGroup], pa.Schema]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -121,9 +121,8 @@ class SegmentedSource:
     ----------
     segments : tuple of Segment
     index : Index
-    fingerprint : str
-    size : int
-        Rows of a piece.
+    mark : callable
+        Tells other rows apart by a text; called when a run is to be resumed, and not before.
 
     Raises
     ------
@@ -133,8 +132,7 @@ class SegmentedSource:
 
     segments: tuple[Segment, ...]
     index: pd.Index
-    fingerprint: str
-    size: int = PIECE_ROWS
+    mark: Callable[[], str]
 
     def __post_init__(self) -> None:
         if not len(self.index):
@@ -151,13 +149,18 @@ class SegmentedSource:
         return len(self.index)
 
     @cached_property
+    def fingerprint(self) -> str:
+        """Another one where the rows are others."""
+        return self.mark()
+
+    @cached_property
     def _ends(self) -> np.ndarray:
         return np.cumsum([len(segment) for segment in self.segments])
 
     @cached_property
     def pieces(self) -> tuple[SegmentedPiece, ...]:
-        """Pieces of ``size`` rows, the last one shorter, wherever the segments end."""
-        return tuple(self._piece(a, min(a + self.size, len(self))) for a in range(0, len(self), self.size))
+        """Pieces of `PIECE_ROWS` rows, the last one shorter, wherever the segments end."""
+        return tuple(self._piece(a, min(a + PIECE_ROWS, len(self))) for a in range(0, len(self), PIECE_ROWS))
 
     def _piece(self, start: int, stop: int) -> SegmentedPiece:
         first, last = np.searchsorted(self._ends, [start, stop - 1], side="right")
@@ -195,12 +198,9 @@ class RowsSource:
     Parameters
     ----------
     rows : Rows
-    size : int
-        Rows of a piece.
     """
 
     rows: Rows
-    size: int = PIECE_ROWS
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -212,8 +212,8 @@ class RowsSource:
 
     @cached_property
     def pieces(self) -> tuple[RowsPiece, ...]:
-        """Pieces of ``size`` rows, the last one shorter; views."""
-        return tuple(RowsPiece(where.start, where.stop, part) for where, part in self.rows.blocks(self.size))
+        """Pieces of `PIECE_ROWS` rows, the last one shorter; views."""
+        return tuple(RowsPiece(where.start, where.stop, part) for where, part in self.rows.blocks(PIECE_ROWS))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from bayesrepair.numerics.scoring import Sliced
@@ -11,6 +12,8 @@ from bayesrepair.status import ScoringInterrupted
 from bayesrepair.streaming.arrays import Arrays
 from bayesrepair.streaming.pieces import Source, forget
 from bayesrepair.streaming.scorer import Columns
+
+MANY_ROWS = 1_000_000  # beyond it, what is not one number a row stays on disk
 
 
 class BlockFunction(Protocol):
@@ -59,7 +62,7 @@ def streamed(
     title : str
         Of the progress bar.
     store : Store, optional
-        By default the results stay in memory.
+        By default the results stay in memory, or, of more than a million rows, in a temporary folder.
     progressbar : bool
 
     Raises
@@ -68,7 +71,7 @@ def streamed(
         On Ctrl-C, where the store keeps what was done.
     """
     pieces = source.pieces
-    kept = Arrays(len(source), len(pieces)) if store is None else store
+    kept = _own_store(source) if store is None else store
     waiting = [k for k in range(len(pieces)) if not kept.has(k)]
     try:
         with row_progress(title, len(source), shown=progressbar) as progress:
@@ -86,3 +89,24 @@ def streamed(
     finally:
         forget()
     return kept.columns()
+
+
+def _own_store(source: Source) -> Store:
+    if len(source) <= MANY_ROWS:
+        return Arrays(len(source), len(source.pieces))
+    from bayesrepair.streaming.store import TemporaryStore
+
+    return TemporaryStore(source)
+
+
+def run_store(path: str | Path, source: Source, run: Mapping[str, str]) -> Store:
+    """The store of a run at a path, new or to be continued.
+
+    Raises
+    ------
+    DataError
+        If the path holds something else, or the results of another run.
+    """
+    from bayesrepair.streaming.store import ZarrStore
+
+    return ZarrStore(path, source, run)
