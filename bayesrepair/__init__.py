@@ -21,9 +21,7 @@ from bayesrepair.edit import Edited, edit
 from bayesrepair.failures import Failures, find_failures
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.ledger import Ledger
-from bayesrepair.pred_probs import suspects_from_predictions
 from bayesrepair.receipt import Receipt, receipt
-from bayesrepair.rehearsal import Rehearsal, rehearse
 from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
 from bayesrepair.set_search import SetSearch
@@ -36,17 +34,22 @@ if TYPE_CHECKING:
     from bayesrepair.auditor import LabelAuditor
     from bayesrepair.bridges.bambi import from_bambi
     from bayesrepair.bridges.pymc import from_pymc
+    from bayesrepair.pred_probs import suspects_from_predictions
+    from bayesrepair.rehearsal import Rehearsal, rehearse
     from bayesrepair.reporting import report
     from bayesrepair.tables import from_table
 
 __version__ = "0.1.0"
 
-# The bridges, the reports and the example data load on first use: importing the package starts no compiler.
+# What is heavy loads on first use: importing the package starts no compiler, and brings no statistics or plots along.
 _LAZY = {
     "from_pymc": "bayesrepair.bridges.pymc",
     "from_bambi": "bayesrepair.bridges.bambi",
     "from_table": "bayesrepair.tables",
     "LabelAuditor": "bayesrepair.auditor",
+    "suspects_from_predictions": "bayesrepair.pred_probs",
+    "rehearse": "bayesrepair.rehearsal",
+    "Rehearsal": "bayesrepair.rehearsal",
     "report": "bayesrepair.reporting",
     "datasets": "bayesrepair.datasets",
     "evaluation": "bayesrepair.evaluation",

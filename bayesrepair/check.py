@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from arviz_stats.base import array_stats
 
 from bayesrepair.fit import Change
 from bayesrepair.model import Differentiable
-from bayesrepair.numerics import hmc
+from bayesrepair.numerics import array_stats, hmc
 from bayesrepair.numerics.blocks import block_size
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.discrepancy import move_figures, stein_figures

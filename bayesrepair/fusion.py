@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from bayesrepair.ranking import ranked
 from bayesrepair.regime import Regime, regime
@@ -97,7 +96,7 @@ def join(causes: Causes, suspects: Suspects) -> Joined:
         )
     score = causes.scores["score"].reindex(index)
     found = suspects.scores.reindex(index)
-    ranks = [rankdata(-column.to_numpy()) for column in (score, found["prob_wrong"])]
+    ranks = [(-column).rank().to_numpy() for column in (score, found["prob_wrong"])]
     columns: dict[str, Any] = {
         "fused": 1 - (ranks[0] + ranks[1] - 2) / (2 * max(len(index) - 1, 1)),
         "score": score,

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from bayesrepair.fit import Fit
 from bayesrepair.numerics.blocks import row_blocks
@@ -254,7 +254,7 @@ def _two_sample_tests(posteriors: list[Draws], rng: np.random.Generator) -> pd.D
     samples = [_independent(draws, rng) for draws in posteriors]
     size = min(map(len, samples))
     chance = chance_sd(size, size) if size else 1.0
-    together = norm.cdf(SHIFT_OF_EACH * np.sqrt(posteriors[0].theta.shape[1] / 2)) - 0.5
+    together = ndtr(SHIFT_OF_EACH * np.sqrt(posteriors[0].theta.shape[1] / 2)) - 0.5
     limit = max(LEAST_AUC, float(together), 3 * chance)
     seed, lines = int(rng.integers(2**31)), {}
     for classifier in get_args(Classifier):

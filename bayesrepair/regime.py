@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Fit
@@ -186,7 +185,7 @@ def _correlation(score: pd.Series, other: pd.Series) -> float:
     both = other.reindex(score.index)
     if score.nunique() < 2 or both.nunique() < 2:
         return np.nan
-    return float(spearmanr(score, both).statistic)
+    return float(score.rank().corr(both.rank()))
 
 
 def _advice(figures: dict[str, Any], *, handled: bool) -> tuple[Believe, str]:

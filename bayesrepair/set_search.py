@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from bayesrepair.edit import Editor
 from bayesrepair.editors.transport import Transport
@@ -286,7 +286,7 @@ class _Unseen:
         for k, failures in self.failures.items():
             gain, error = self.gain(k)
             spared = not len(self.guard[k]) or self.guard[k].mean() >= -tolerance
-            least = max(chance, student.isf(LEVEL, max(1, len(failures) + len(self.guard[k]) - 2)) * error)
+            least = max(chance, -stdtrit(max(1, len(failures) + len(self.guard[k]) - 2), LEVEL) * error)
             if self.reliable[k] and spared and failures.sum() > 0 and gain > least:
                 clear.append(k)
         if not clear:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from arviz_stats.base import array_stats
+
+from bayesrepair.numerics import array_stats
 
 
 def by_chain(values: np.ndarray, chain: np.ndarray) -> np.ndarray:

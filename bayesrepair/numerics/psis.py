@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from arviz_stats.base import array_stats
 from scipy.special import logsumexp
+
+from bayesrepair.numerics import array_stats
 
 FEWEST_DRAWS = 25  # below it a fifth of the draws is no tail to fit
 

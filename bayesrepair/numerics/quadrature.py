@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaln, logsumexp, ndtri
-from scipy.stats import chi2, qmc
+from scipy.special import gammaincinv, gammaln, logsumexp, ndtri
 
 from bayesrepair.numerics.conditional_mode import Located, LogDensity
 
@@ -99,9 +98,12 @@ def rule(dimension: int, level: int, rng: np.random.Generator) -> Rule:
 
 def _student(dimension: int, size: int, rng: np.random.Generator) -> Rule:
     """Points of a standard Student-t, and minus their log density."""
+    from scipy.stats import qmc
+
     uniform = qmc.Sobol(dimension + 1, rng=rng).random(size)
     uniform = np.clip(uniform, 1e-12, 1 - 1e-12)
-    z = ndtri(uniform[:, :-1]) / np.sqrt(chi2.ppf(uniform[:, -1:], DEGREES) / DEGREES)
+    chi_squared = 2 * gammaincinv(DEGREES / 2, uniform[:, -1:])
+    z = ndtri(uniform[:, :-1]) / np.sqrt(chi_squared / DEGREES)
     none = np.zeros(size, dtype=bool)
     return Rule(z, -np.log(size) - log_student(z), np.arange(size) < size // 2, np.log(2), none)
 

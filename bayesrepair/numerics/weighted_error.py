@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from arviz_stats.base import array_stats
+
+from bayesrepair.numerics import array_stats
 
 SHORTEST = 8  # draws a chain, for autocorrelations
 FEWEST_DRAWS = 25  # below it a fifth of the draws is no tail to fit

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import xarray as xr
-from arviz_stats.base import array_stats
 
+from bayesrepair.numerics import array_stats
 from bayesrepair.posterior import Draws, Sampling
 from bayesrepair.status import SamplingWarning
 

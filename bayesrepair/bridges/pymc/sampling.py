@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import nutpie
 import pymc as pm
 import pytensor
 from pytensor.graph.basic import Variable
@@ -214,6 +213,8 @@ class RefitSampler:
 
 def compile_target(graph: RowGraph, blocks: int) -> CompiledTarget:
     """Compile ``log_prior + Σ weight · log_lik`` for a number of blocks of rows."""
+    import nutpie  # brings all of ArviZ and Matplotlib along
+
     started = time.perf_counter()
     training = {name: source.training for name, source in graph.sources.items()}
     every = np.arange(graph.n_rows)
@@ -233,6 +234,8 @@ def compile_target(graph: RowGraph, blocks: int) -> CompiledTarget:
 
 def run_nuts(compiled: Any, graph: RowGraph, settings: NutsSettings, *, seed: int) -> Draws:
     """Run NUTS on a compiled target and return every draw that was asked for, or raise."""
+    import nutpie
+
     started = time.perf_counter()
     sampler = nutpie.sample(
         compiled,

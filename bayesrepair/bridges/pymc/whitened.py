@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from nutpie.compiled_pyfunc import from_pyfunc
 from scipy.linalg import solve_triangular
 
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
@@ -58,6 +57,8 @@ def whitened_target(gradient: CompiledGradient, graph: RowGraph, start: Draws) -
     -------
     nutpie.compiled_pyfunc.PyFuncModel
     """
+    from nutpie.compiled_pyfunc import from_pyfunc
+
     whitening = Whitening.of(start)
     names = [str(value.name) for value in graph.value_vars]
 
