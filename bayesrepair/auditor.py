@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from bayesrepair.fit import Fit
 from bayesrepair.model import Outcome
@@ -18,9 +18,10 @@ from bayesrepair.predictive import mean_prediction
 from bayesrepair.rows import Rows
 from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.softmax.model import LABEL
-from bayesrepair.status import MethodError
+from bayesrepair.status import DataError, MethodError
 from bayesrepair.suspects import Suspects, find_suspects
 from bayesrepair.suspects.suspicion import Method
+from bayesrepair.tables import TableRecipe, from_table, read_recipe
 
 LOGISTIC = "logistic"
 _TARGET = "label"  # column of the outcome in the table that a formula or a callable sees
@@ -37,7 +38,9 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         ``"logistic"``: multinomial logistic regression on standardised columns, by the Gaussian at the mode: tenths of
         a second, nothing is compiled. A formula such as ``"x0 + x1:x2"`` in the names of the columns (``x0``, ``x1``,
         … for an array): a Bambi model. A callable gets a table, those columns and ``label`` (classes as texts), and
-        returns a `Fit`.
+        returns a `Fit`. A DataFrame may hold words, dates and gaps among its numbers: they enter as `from_table` has
+        them, by the levels and medians of the training rows. Gaps among numbers alone are refused, as scikit-learn
+        does.
     noise : {"auto", "uniform", "class"}
         See `bayesrepair.noise.LabelNoise`.
     method : {"auto", "nuts", "laplace"}
@@ -90,6 +93,7 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or DataFrame, shape (N, d)
+            Numbers; of a DataFrame also words and dates.
         y : array, shape (N,)
             Labels; a missing one is an error.
         groups : array, shape (N,), optional
@@ -101,9 +105,17 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If X or y are not what scikit-learn calls features and class labels, or all labels are the same.
+        DataError
+            If a table with words has fewer than 10 rows, ids that occur twice, or no column that varies.
         """
         index = X.index if isinstance(X, pd.DataFrame) else None
-        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        self._mixed = _holds_words(X)
+        if self._mixed:
+            y = validate_data(self, "no_validation", y)
+            validate_data(self, X, skip_check_array=True)  # last: it keeps the names of the columns
+            check_consistent_length(X, y)
+        else:
+            X, y = validate_data(self, X, y, ensure_min_samples=2)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -117,52 +129,66 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         self.prob_wrong_: np.ndarray = self.suspects_.scores.loc[row, "prob_wrong"].to_numpy()
         return self
 
-    def _logistic(self, X: np.ndarray, codes: np.ndarray, row: pd.Index) -> Fit:
-        self._centre = X.mean(axis=0)
-        spread = X.std(axis=0)
-        self._spread = np.where(spread > 0, spread, 1.0)
+    def _logistic(self, X: Any, codes: np.ndarray, row: pd.Index) -> Fit:
         names = tuple(self.classes_.tolist())
-        model = SoftmaxModel(Features(X.shape[1], len(names)), Outcome(LABEL, "class", names))
-        return softmax_fit(model, Rows({"x": self._standardised(X), LABEL: codes}, row.to_numpy()))
+        if self._mixed:
+            table = self._labelled(X, codes, row)
+            self._recipe: TableRecipe = read_recipe(table, target=_TARGET, family="categorical")[0]
+            x = self._coded(table, training=True)
+        else:
+            self._centre = X.mean(axis=0)
+            spread = X.std(axis=0)
+            self._spread = np.where(spread > 0, spread, 1.0)
+            x = self._standardised(X)
+        model = SoftmaxModel(Features(x.shape[1], len(names)), Outcome(LABEL, "class", names))
+        return softmax_fit(model, Rows({"x": x, LABEL: codes}, row.to_numpy()))
+
+    def _coded(self, table: pd.DataFrame, *, training: bool) -> np.ndarray:
+        """Columns of the design matrix of a table with words."""
+        prepared = self._recipe.prepared(table.drop(columns=_TARGET, errors="ignore"), training=training)
+        return prepared.to_numpy(dtype=float)
 
     def _standardised(self, X: np.ndarray) -> np.ndarray:
         return (X - self._centre) / self._spread
 
-    def _modelled(self, X: np.ndarray, codes: np.ndarray, row: pd.Index) -> Fit:
+    def _modelled(self, X: Any, codes: np.ndarray, row: pd.Index) -> Fit:
         """Of a formula, or of the user's own making."""
-        table = self._table(X, row)
-        table[_TARGET] = np.array([str(name) for name in self.classes_], dtype=object)[codes]
+        table = self._labelled(X, codes, row)
         if callable(self.model):
             fit = self.model(table)
+        elif self.method == "laplace":
+            fit = from_table(table, target=_TARGET, formula=self.model, method="laplace")
         else:
-            from bayesrepair.tables import from_table
-
-            if self.method == "laplace":
-                fit = from_table(table, target=_TARGET, formula=self.model, method="laplace")
-            else:
-                options: dict[str, Any] = {"random_seed": self.random_state, "progressbar": False}
-                fit = from_table(table, target=_TARGET, formula=self.model, **options)
+            options: dict[str, Any] = {"random_seed": self.random_state, "progressbar": False}
+            fit = from_table(table, target=_TARGET, formula=self.model, **options)
         if not isinstance(fit, Fit) or fit.model.outcome.kind != "class":
             raise MethodError(
                 "a Fit of classes from model=", f"{fit!r}", "Return br.from_pymc(...) or br.from_table(...)."
             )
         return fit
 
-    def _table(self, X: np.ndarray, row: pd.Index) -> pd.DataFrame:
+    def _labelled(self, X: Any, codes: np.ndarray, row: pd.Index) -> pd.DataFrame:
+        table = self._table(X, row)
+        if _TARGET in table.columns:
+            raise DataError(f"no column {_TARGET!r} in X: the labels get that name", "one", "Rename the column.")
+        table[_TARGET] = np.array([str(name) for name in self.classes_], dtype=object)[codes]
+        return table
+
+    def _table(self, X: Any, row: pd.Index) -> pd.DataFrame:
         names = getattr(self, "feature_names_in_", [f"x{j}" for j in range(X.shape[1])])
+        if isinstance(X, pd.DataFrame):
+            return X.infer_objects().set_axis(list(names), axis=1).set_axis(row)
         return pd.DataFrame(X, index=row, columns=list(names))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each true class, (N, d) → (N, K), labels' errors taken out."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
-        fit = self.suspects_.fit
-        if self.model == LOGISTIC:
-            rows = Rows({"x": self._standardised(X)}, np.arange(len(X)))
-        else:
-            rows = fit.as_rows(self._table(X, pd.RangeIndex(len(X))))
-        probability = mean_prediction(fit, rows)
-        return probability[:, self._order()] if self.model != LOGISTIC else probability
+        X = validate_data(self, X, reset=False, skip_check_array=self._mixed)
+        fit, row = self.suspects_.fit, pd.RangeIndex(len(X))
+        if self.model != LOGISTIC:
+            return mean_prediction(fit, fit.as_rows(self._table(X, row)))[:, self._order()]
+        x = self._coded(self._table(X, row), training=False) if self._mixed else self._standardised(X)
+        return mean_prediction(fit, Rows({"x": x}, np.arange(len(x))))
 
     def _order(self) -> list[int]:
         """Where the model has the classes of ``classes_``."""
@@ -173,3 +199,10 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         """The most probable true class, (N, d) → (N,)."""
         probability = self.predict_proba(X)
         return self.classes_[probability.argmax(axis=1)]
+
+
+def _holds_words(X: Any) -> bool:
+    """Whether a table has columns that are not numbers."""
+    if not isinstance(X, pd.DataFrame):
+        return False
+    return not all(pd.api.types.is_numeric_dtype(kind) for kind in X.infer_objects().dtypes)

@@ -102,3 +102,71 @@ def test_a_formula_makes_a_bambi_model():
     auditor = br.LabelAuditor("x0 + x1", method="laplace").fit(X, y)
     assert auditor.prob_wrong_[wrong].mean() > auditor.prob_wrong_[~wrong].mean() + 0.3
     assert auditor.predict_proba(X).shape == (120, 2)
+
+
+def words(n=300, seed=3):
+    """A table of numbers with gaps, words and dates that decide the class, some labels flipped."""
+    rng = np.random.default_rng(seed)
+    site, dose = rng.choice(["north", "south", "east"], n), rng.normal(size=n)
+    when = pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.integers(0, 400, n), "D")
+    sick = 4 * dose + np.where(site == "north", 5.0, -2.0) + rng.logistic(size=n) > 0
+    bad = rng.random(n) < 0.08
+    frame = pd.DataFrame(
+        {"dose": np.where(rng.random(n) < 0.03, np.nan, dose), "site": site, "when": when},
+        index=[f"r{i}" for i in range(n)],
+    )
+    frame["kind"] = pd.Categorical(rng.choice(["a", "b"], n))
+    return frame, np.where(sick ^ bad, "sick", "well"), bad, np.where(sick, "sick", "well")
+
+
+def test_words_and_dates_enter_as_from_table_has_them():
+    X, y, bad, true = words()
+    auditor = br.LabelAuditor().fit(X, y)
+    assert average_precision_score(bad, auditor.prob_wrong_) > 0.75
+    assert auditor.n_features_in_ == 4
+    assert list(auditor.feature_names_in_) == ["dose", "site", "when", "kind"]
+    assert (auditor.predict(X) == true).mean() > 0.87
+    alone = auditor.predict_proba(X.iloc[5:8])
+    np.testing.assert_allclose(alone, auditor.predict_proba(X)[5:8], rtol=1e-12)  # by the constants of training
+    by_hand = pd.get_dummies(X.drop(columns="when"), drop_first=True).astype(float)
+    by_hand["dose"] = by_hand["dose"].fillna(by_hand["dose"].median())
+    other = br.LabelAuditor().fit(by_hand, y)
+    assert np.corrcoef(auditor.prob_wrong_, other.prob_wrong_)[0, 1] > 0.97
+    with pytest.raises(ValueError, match="seen in training"):
+        auditor.predict(X.assign(site="west"))
+    with pytest.raises(ValueError, match="feature names"):
+        auditor.predict(X.rename(columns={"site": "place"}))
+
+
+def test_words_reach_a_callable_and_a_pipeline_predicts():
+    X, y, bad, _ = words()
+    seen = []
+
+    def made(table):
+        seen.append(table.dtypes.map(str).to_dict())
+        return br.from_table(table, target="label", method="laplace", progressbar=False)
+
+    auditor = br.LabelAuditor(made, method="laplace").fit(X, y)
+    assert average_precision_score(bad, auditor.prob_wrong_) > 0.75
+    assert seen[0]["dose"] == "float64"
+    assert seen[0]["when"].startswith("datetime64")
+    np.testing.assert_allclose(auditor.predict_proba(X.iloc[:4]).sum(axis=1), 1.0)
+
+
+def test_words_in_a_formula():
+    X, y, bad, _ = words(200)
+    auditor = br.LabelAuditor("dose + site", method="laplace").fit(X, y)
+    assert average_precision_score(bad, auditor.prob_wrong_) > 0.7
+    assert (auditor.predict(X.iloc[:50]) == y[:50]).mean() > 0.8
+
+
+def test_tables_that_are_refused():
+    X, y, _, _ = words(60)
+    with pytest.raises(ValueError, match="no column 'label'"):
+        br.LabelAuditor().fit(X.rename(columns={"kind": "label"}), y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        br.LabelAuditor().fit(X, y[:50])
+    with pytest.raises(ValueError, match="NaN"):
+        br.LabelAuditor().fit(X[["dose"]], y)
+    with pytest.raises(ValueError, match="at least 10 rows"):
+        br.LabelAuditor().fit(X.iloc[:6], np.array(["sick", "well"] * 3))
