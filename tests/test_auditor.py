@@ -138,7 +138,7 @@ def test_words_and_dates_enter_as_from_table_has_them():
         auditor.predict(X.rename(columns={"site": "place"}))
 
 
-def test_words_reach_a_callable_and_a_pipeline_predicts():
+def test_words_reach_a_callable():
     X, y, bad, _ = words()
     seen = []
 

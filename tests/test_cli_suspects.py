@@ -59,6 +59,7 @@ REFUSED = {
     "unknown target": (["--target", "sik"], "Did you mean 'sick'?"),
     "unknown annotator": (["--target", "sick", "--annotator", "whom"], "Did you mean 'who'?"),
     "target as annotator": (["--target", "sick", "--annotator", "sick"], "another column than the target"),
+    "a basis beside a formula": (["--target", "sick", "--formula", "x", "--basis", "auto"], "beside a formula"),
     "no trusted file": (["--target", "sick", "--trusted", "none.txt"], "no such file"),
     "unknown trusted": (["--target", "sick", "--trusted", "ids.txt"], "ids of rows known to be right", "'9999'"),
     "trusted without a column": (["--target", "sick", "--trusted", "half.csv"], "missing: 'z'"),
@@ -183,3 +184,25 @@ def test_force_never_replaces_decisions(found):
     result = run("suspects", folder / "train.csv", "--target", "sick", "--out", folder / "out", "--force")
     review.write_bytes(before)
     refused(result, "no decisions in", "Move that file")
+
+
+def test_a_basis_is_chosen_said_and_remembered(here):
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-2, 2, 240)
+    sick = np.where((np.abs(x) > 1) ^ (np.arange(240) < PLANTED), "yes", "no")
+    write(pd.DataFrame({"x": x, "z": rng.normal(size=240), "sick": sick}))
+    result = run("suspects", "train.csv", "--target", "sick", "--method", "laplace", "--basis", "auto", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert "basis='auto' chose" in " ".join(result.output.split())
+    summary = json.loads((here / "out" / "summary.json").read_text())
+    assert summary["settings"]["basis"] == "auto"
+    assert any("chose 'splines'" in note or "chose 'fourier'" in note for note in summary["notes"])
+    review = pd.read_csv(here / "out" / "review.csv", keep_default_na=False)
+    assert set(range(PLANTED)) <= set(review["row"].head(PLANTED + 8))  # no line finds these
+    review["decision"] = np.where(review["row"] < PLANTED, "relabel", "keep")
+    review.to_csv(here / "out" / "review.csv", index=False)
+    result = run("apply", here / "out" / "review.csv", "--out", "applied")
+    assert result.exit_code == 0, result.output
+    applied = json.loads((here / "applied" / "summary.json").read_text())
+    assert applied["settings"]["basis"] == "auto"
+    assert any("basis='auto' chose" in note for note in applied["notes"])

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from bayesrepair.cli.diagnose import Family
+from bayesrepair.cli.diagnose import BasisName, Family
 from bayesrepair.cli.errors import clear_errors, heard_warnings
 from bayesrepair.cli.folder import output_folder, refuse_taken
 from bayesrepair.cli.table import Header, read_given
@@ -26,6 +26,7 @@ def apply(
     header: Annotated[Header | None, typer.Option(help="Does row 1 of a CSV name the columns?")] = None,
     formula: Annotated[str | None, typer.Option(help="Bambi formula, as above.")] = None,
     family: Annotated[Family | None, typer.Option(help="Distribution of the outcome, as above.")] = None,
+    basis: Annotated[BasisName | None, typer.Option(help="Curves or surfaces, as above.")] = None,
     method: Annotated[
         str, typer.Option(help="How the posterior is edited: auto, weights, transport, retrain.")
     ] = "auto",
@@ -50,8 +51,8 @@ def apply(
         voice = Voice()
         asked = {
             "table": None if table is None else str(table), "target": target, "id": row_id, "annotator": annotator,
-            "header": header, "formula": formula, "family": family, "inference": inference, "draws": draws,
-            "seed": seed,
+            "header": header, "formula": formula, "family": family, "basis": basis, "inference": inference,
+            "draws": draws, "seed": seed,
         }  # fmt: skip
         review = diagnosis.read_reviewed(reviewed)
         known = _settings(reviewed, asked)
@@ -60,8 +61,9 @@ def apply(
             group=known["annotator"],
         )  # fmt: skip
         tables = diagnosis.prepare_alone(
-            given.frame, target=given.target, formula=known["formula"], family=known["family"], group=given.group
-        )
+            given.frame, target=given.target, formula=known["formula"], family=known["family"], group=given.group,
+            basis=known["basis"],
+        )  # fmt: skip
         diagnosis.check_request(tables, top="auto", action="none", method=method)
         decisions = diagnosis.checked_decisions(review, tables)
         decided = f"{given.described}; {tables.described}"
@@ -81,7 +83,9 @@ def apply(
         voice.say(f"To look again, with what is known now: {again}")
 
 
-DEFAULTS: dict[str, Any] = {"header": "auto", "family": "auto", "inference": "auto", "draws": 1000, "seed": 0}
+DEFAULTS: dict[str, Any] = {
+    "header": "auto", "family": "auto", "basis": "linear", "inference": "auto", "draws": 1000, "seed": 0,
+}  # fmt: skip
 
 
 def _settings(reviewed: Path, asked: dict[str, Any]) -> dict[str, Any]:

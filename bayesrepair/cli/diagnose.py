@@ -15,6 +15,7 @@ from bayesrepair.cli.folder import output_folder, refuse_taken
 from bayesrepair.status import DataError
 
 Family = Literal["auto", "bernoulli", "categorical", "gaussian", "t", "poisson", "negativebinomial"]
+BasisName = Literal["linear", "splines", "fourier", "auto"]
 
 
 def diagnose(
@@ -27,6 +28,9 @@ def diagnose(
     ] = "auto",
     formula: Annotated[str | None, typer.Option(help="Bambi formula; by default all columns.")] = None,
     family: Annotated[Family, typer.Option(help="Distribution of the outcome.")] = "auto",
+    basis: Annotated[
+        BasisName, typer.Option(help="Beside the columns: nothing, curves, surfaces, or what the rows ask for.")
+    ] = "linear",
     row_id: Annotated[str | None, typer.Option("--id", help="Column of row ids; by default rows count from 0.")] = None,
     group: Annotated[str | None, typer.Option(help="Column to rank groups by (annotator, site); no predictor.")] = None,
     failures: Annotated[Path | None, typer.Option(help="Ids of the rows of --test that failed, one a line.")] = None,
@@ -70,6 +74,7 @@ def diagnose(
             formula=formula,
             family=family,
             group=given.group,
+            basis=basis,
             random_seed=seed,
         )
         diagnosis.check_request(tables, top=size, action=action, method=method)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bayesrepair.cli.diagnose import Family
+from bayesrepair.cli.diagnose import BasisName, Family
 from bayesrepair.cli.errors import clear_errors, heard_warnings
 from bayesrepair.cli.folder import output_folder, refuse_taken
 from bayesrepair.cli.table import GivenTable, Header, read_given
@@ -29,6 +29,9 @@ def suspects(
     header: Annotated[Header, typer.Option(help="Does row 1 of a CSV name the columns?")] = "auto",
     formula: Annotated[str | None, typer.Option(help="Bambi formula; by default all columns.")] = None,
     family: Annotated[Family, typer.Option(help="Distribution of the outcome.")] = "auto",
+    basis: Annotated[
+        BasisName, typer.Option(help="Beside the columns: nothing, curves, surfaces, or what the rows ask for.")
+    ] = "linear",
     row_id: Annotated[str | None, typer.Option("--id", help="Column of row ids; by default rows count from 0.")] = None,
     review: Annotated[
         int | None, typer.Option(min=1, help="Rows in review.csv; by default all with P(wrong) of .1, at least 20.")
@@ -56,15 +59,15 @@ def suspects(
         voice = Voice()
         given = read_given(table, target=target, header=header, row_id=row_id, group=annotator)
         tables = diagnosis.prepare_alone(
-            given.frame, target=given.target, formula=formula, family=family, group=given.group
+            given.frame, target=given.target, formula=formula, family=family, group=given.group, basis=basis
         )
         known = [] if trusted is None else _trusted(trusted, given, tables)
         decided = f"{given.described}; {tables.described}"
         voice.say(decided)
         settings = {
             "table": str(table.absolute()), "target": given.target, "id": given.row_id, "annotator": given.group,
-            "header": header, "formula": formula, "family": family, "noise": noise, "inference": method, "draws": draws,
-            "seed": seed,
+            "header": header, "formula": formula, "family": family, "basis": basis, "noise": noise, "inference": method,
+            "draws": draws, "seed": seed,
         }  # fmt: skip
         with output_folder(out, force=force) as partial, heard_warnings(voice.warn) as heard:
             found = diagnosis.find_wrong_labels(

@@ -143,6 +143,7 @@ def find_wrong_labels(
     options = options_of(method, draws=draws, random_seed=random_seed, progressbar=progressbar)
     with steps.step("sampling", f"Fitting a {tables.recipe.target.family} model of {len(tables.train)} rows"):
         fit = fitted(tables, options)
+    steps.note_choice(fit)
     with steps.step("suspects", "Fitting it again with labels that can be wrong"):
         groups = None if tables.group is None else tables.train.loc[fit.rows.index, tables.group]
         found = find_suspects(

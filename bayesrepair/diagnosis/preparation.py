@@ -15,9 +15,10 @@ from bayesrepair.model import Conjugate
 from bayesrepair.reading.checks import check_held_out, check_training
 from bayesrepair.reading.splits import hold_out
 from bayesrepair.status import BayesRepairWarning, DataError, MethodError
+from bayesrepair.tables.basis import BasisName
 from bayesrepair.tables.columns import TextColumn
 from bayesrepair.tables.formula import used_columns
-from bayesrepair.tables.recipe import TableRecipe, read_recipe
+from bayesrepair.tables.recipe import TableRecipe, read_recipe, suitable_bases
 
 ACTIONS = ("delete", "relabel", "none")
 
@@ -39,6 +40,8 @@ class Tables:
         A column to rank groups by, such as the annotator.
     notes : tuple of str
         What was decided.
+    basis : str
+        See `bayesrepair.from_table`.
     """
 
     train: pd.DataFrame
@@ -48,6 +51,7 @@ class Tables:
     formula: str | None
     group: str | None
     notes: tuple[str, ...]
+    basis: BasisName = "linear"
 
     @property
     def target(self) -> str:
@@ -74,6 +78,7 @@ def prepare(
     formula: str | None = None,
     family: str = "auto",
     group: str | None = None,
+    basis: BasisName = "linear",
     random_seed: int = 0,
 ) -> Tables:
     """Check the tables, and hold rows out where none are given.
@@ -86,7 +91,7 @@ def prepare(
         Rows with outcomes that can be trusted; by default a ``share`` of ``train``, each class in proportion.
     target : str
     share : float
-    formula, family : str
+    formula, family, basis : str
         See `bayesrepair.from_table`.
     group : str, optional
         A column to rank groups by; it predicts only where the formula names it.
@@ -111,14 +116,14 @@ def prepare(
     predictors = used_columns(train, target, formula=formula, aside=aside)
     check_training(train, target, predictors=predictors, family=family, group=group)
     columns = [*predictors, target]
-    recipe, _ = read_recipe(train[columns], target=target, formula=formula, family=family)
+    recipe = _recipe(train[columns], target, formula, family, basis)
     notes = suspicious_constants(train, predictors)
     if held_out is None:
         family = recipe.target.family  # as all rows say, not as those that stay say
         options = {"formula": formula, "family": family}
         train, held_out, said = _held_out(train, recipe, columns, options, share, random_seed)
         notes = [*said, *notes]
-        recipe, _ = read_recipe(train[columns], target=target, formula=formula, family=family)
+        recipe = _recipe(train[columns], target, formula, family, basis)
     else:
         extra = [str(name) for name in held_out.columns if name not in train.columns]
         if extra:
@@ -127,18 +132,33 @@ def prepare(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BayesRepairWarning)  # said when these rows are predicted
         recipe(held_out[columns])
-    return Tables(train, held_out, recipe, tuple(predictors), formula, group, (*notes, *recipe.notes))
+    return Tables(train, held_out, recipe, tuple(predictors), formula, group, (*notes, *recipe.notes), basis)
 
 
 def prepare_alone(
-    frame: pd.DataFrame, *, target: str, formula: str | None = None, family: str = "auto", group: str | None = None
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    formula: str | None = None,
+    family: str = "auto",
+    group: str | None = None,
+    basis: BasisName = "linear",
 ) -> Tables:
     """Check a table of which nothing is held out; see `prepare`."""
     predictors = used_columns(frame, target, formula=formula, aside=[] if group is None else [group])
     check_training(frame, target, predictors=predictors, family=family, group=group)
-    recipe, _ = read_recipe(frame[[*predictors, target]], target=target, formula=formula, family=family)
+    recipe = _recipe(frame[[*predictors, target]], target, formula, family, basis)
     notes = (*suspicious_constants(frame, predictors), *recipe.notes)
-    return Tables(frame, frame.iloc[:0], recipe, tuple(predictors), formula, group, notes)
+    return Tables(frame, frame.iloc[:0], recipe, tuple(predictors), formula, group, notes, basis)
+
+
+def _recipe(frame: pd.DataFrame, target: str, formula: str | None, family: str, basis: BasisName) -> TableRecipe:
+    """The recipe; of ``basis="auto"`` that of the linear model, which is one of those it chooses from."""
+    options: dict[str, Any] = {"target": target, "formula": formula, "family": family}
+    if basis == "auto":
+        suitable_bases(frame, **options)  # refuses what cannot be chosen from
+        basis = "linear"
+    return read_recipe(frame, basis=basis, **options)[0]
 
 
 def _held_out(

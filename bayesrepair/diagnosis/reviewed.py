@@ -199,6 +199,7 @@ def apply_decisions(
         steps.note(said)
     with steps.step("sampling", f"Fitting a {tables.recipe.target.family} model of {len(tables.train)} rows"):
         fit = fitted(tables, options_of(inference, draws=draws, random_seed=random_seed, progressbar=progressbar))
+    steps.note_choice(fit)
     with steps.step("repair", f"Carrying {len(decisions.changed)} decisions into the posterior"):
         edited = decisions.apply(fit, method=method, random_seed=random_seed)
     if verify:

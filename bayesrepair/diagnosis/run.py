@@ -52,6 +52,13 @@ class Steps:
         self.notes.append(said)
         self.tell(said, "note")
 
+    def note_choice(self, fit: Fit) -> None:
+        """Say what was decided when the table was fitted."""
+        model: Any = fit.model
+        for said in model.preparation.notes:
+            if said not in self.notes:
+                self.note(said)
+
 
 def diagnose(
     tables: Tables,
@@ -124,6 +131,7 @@ def diagnose(
     model = f"{tables.recipe.target.family} model of {tables.target!r}"
     with steps.step("sampling", f"Compiling and sampling a {model} on {len(tables.train)} rows"):
         fit = fitted(tables, options)
+    steps.note_choice(fit)
     with steps.step("failures", f"Finding failures among {len(tables.held_out)} held-out rows"):
         failures = _failures(fit, tables.held_out, failed, level)
     parts = divide(failures, choosing=top == "auto", repairing=action != "none", random_seed=random_seed)
@@ -150,7 +158,8 @@ def diagnose(
         found = None if truth is None else detections(fit, causes, parts.scoring, truth)
     settings = {
         "target": tables.target, "formula": tables.formula, "family": tables.recipe.target.family,
-        "group": tables.group, "against": against, "top": top, "action": action, "method": method, "verify": verify,
+        "basis": tables.basis, "group": tables.group, "against": against, "top": top, "action": action,
+        "method": method, "verify": verify,
         "draws": draws, "seed": random_seed,
     }  # fmt: skip
     done = action if k else "none"
@@ -188,7 +197,8 @@ def fitted(tables: Tables, options: Mapping[str, Any]) -> Fit:
     """Fit of the training rows; all their columns are shown beside results."""
     columns = [*tables.predictors, tables.target]
     family = tables.recipe.target.family
-    fit = from_table(tables.train[columns], target=tables.target, formula=tables.formula, family=family, **options)
+    read = {"target": tables.target, "formula": tables.formula, "family": family, "basis": tables.basis}
+    fit = from_table(tables.train[columns], **read, **options)  # type: ignore[arg-type]
     return replace(fit, table=tables.train.loc[fit.rows.index])
 
 
