@@ -311,6 +311,7 @@ def find_causes(
     top: int = 20,
     block: int | None = None,
     store: str | Path | None = None,
+    client: Any = None,
     progressbar: bool = True,
     random_seed: int | np.random.Generator | None = 0,
 ) -> Causes:
@@ -343,6 +344,9 @@ def find_causes(
     store : path, optional
         A folder, new or of this very run: results go there as a Zarr store while the rows are scored. A run that was
         killed or interrupted goes on where it was when the same call is made again, with the same results to the bit.
+    client : distributed.Client or str, optional
+        A Dask cluster whose workers score the rows, or the address of its scheduler. The results are those of one
+        process, whatever happens to a worker; workers need this package, and files under the same paths.
     progressbar : bool
     random_seed : int or Generator, optional
         For the insertion, and for the replicates behind ``prob_top`` and the rank intervals.
@@ -375,6 +379,7 @@ def find_causes(
         top=top,
         block=block,
         store=store,
+        client=client,
         progressbar=progressbar,
         rng=np.random.default_rng(random_seed),
     )

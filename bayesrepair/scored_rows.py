@@ -62,6 +62,7 @@ def score_rows(
     top: int,
     block: int | None,
     store: str | Path | None,
+    client: Any,
     progressbar: bool,
     rng: np.random.Generator,
 ) -> ScoredRows:
@@ -73,7 +74,7 @@ def score_rows(
     if store is not None:
         name = method if isinstance(method, str) else repr(method)
         kept = run_store(store, source, run_identity(scorer, source, method=name, failures=failures))
-    found = streamed(scorer, source, title="Scoring rows", store=kept, progressbar=progressbar)
+    found = streamed(scorer, source, title="Scoring rows", store=kept, client=client, progressbar=progressbar)
     scored = Scored(found["score"][:], found["batch"], found["group"])
     prob_top, low, high = rank_summary(scored, top=top, rng=rng, replicates=_replicates(len(source)))
     columns = {

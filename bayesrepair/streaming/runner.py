@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +10,8 @@ from bayesrepair.numerics.scoring import Sliced
 from bayesrepair.progress import row_progress
 from bayesrepair.status import ScoringInterrupted
 from bayesrepair.streaming.arrays import Arrays
-from bayesrepair.streaming.pieces import Source, forget
+from bayesrepair.streaming.cluster import connected, on_cluster
+from bayesrepair.streaming.pieces import Piece, Source, forget
 from bayesrepair.streaming.scorer import Columns
 
 MANY_ROWS = 1_000_000  # beyond it, what is not one number a row stays on disk
@@ -51,6 +52,7 @@ def streamed(
     *,
     title: str,
     store: Store | None = None,
+    client: Any = None,
     progressbar: bool = False,
 ) -> dict[str, Sliced]:
     """Results of every row, in the order of the source; pieces that the store holds are not done again.
@@ -63,6 +65,8 @@ def streamed(
         Of the progress bar.
     store : Store, optional
         By default the results stay in memory, or, of more than a million rows, in a temporary folder.
+    client : distributed.Client or str, optional
+        A Dask cluster whose workers do the work, or the address of its scheduler.
     progressbar : bool
 
     Raises
@@ -76,6 +80,9 @@ def streamed(
     try:
         with row_progress(title, len(source), shown=progressbar) as progress:
             progress(len(source) - sum(pieces[k].stop - pieces[k].start for k in waiting))
+            if client is not None and waiting:
+                _by_workers(client, function, pieces, waiting, kept, progress)
+                waiting = []
             for k in waiting:
                 kept.write(k, pieces[k].start, function(pieces[k].load(), progress))
     except KeyboardInterrupt:
@@ -89,6 +96,22 @@ def streamed(
     finally:
         forget()
     return kept.columns()
+
+
+def _by_workers(
+    client: Any,
+    function: BlockFunction,
+    pieces: Sequence[Piece],
+    waiting: Sequence[int],
+    kept: Store,
+    progress: Callable[[int], None],
+) -> None:
+    def write(k: int, columns: Columns) -> None:
+        kept.write(k, pieces[k].start, columns)
+        progress(pieces[k].stop - pieces[k].start)
+
+    with connected(client) as workers:
+        on_cluster(workers, function, pieces, waiting, write)
 
 
 def _own_store(source: Source) -> Store:
