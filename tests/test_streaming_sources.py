@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import bayesrepair as br
 from bayesrepair.status import DataError
 from bayesrepair.streaming import csv_file, pieces
 from bayesrepair.streaming.opening import opened
 from bayesrepair.streaming.pieces import SegmentedSource
+from bayesrepair.tables.sample import whole_or_sample
 
 N = 1000
 
@@ -170,3 +172,22 @@ def test_a_table_in_memory_is_cut_without_copies(table):
     assert np.shares_memory(source.pieces[0].load()["number"].to_numpy(), table["number"].to_numpy())
     changed = table.assign(count=table["count"] + 1)
     assert opened(changed).fingerprint != source.fingerprint == opened(table.copy()).fingerprint
+
+
+def test_a_long_file_is_modelled_by_a_uniform_sample_that_keeps_its_ids(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": rng.normal(size=N), "y": rng.integers(0, 2, N).astype(str)})
+    table.to_parquet(tmp_path / "rows.parquet", row_group_size=170)
+    read, said = whole_or_sample(tmp_path / "rows.parquet", max_rows=N, random_seed=1)
+    pd.testing.assert_frame_equal(read, table, check_names=False, check_index_type=False, check_dtype=False)
+    assert said == ""
+    drawn = [whole_or_sample(tmp_path / "rows.parquet", max_rows=100, random_seed=seed)[0] for seed in range(300)]
+    pd.testing.assert_frame_equal(drawn[0], table.loc[drawn[0].index], check_names=False, check_dtype=False)
+    times = np.bincount(np.concatenate([part.index for part in drawn]), minlength=N)  # Binomial(300, 1/10) each
+    np.testing.assert_allclose(times.var(), 27, rtol=0.2)
+    assert all(part.index.is_unique and len(part) == 100 for part in drawn)
+    fit = br.from_table(tmp_path / "rows.parquet", target="y", max_rows=200, method="laplace", random_seed=3)
+    assert len(fit.rows) == 200
+    assert "200 of 1000 rows, drawn at random" in fit.model.preparation.notes[-1]
+    with pytest.raises(DataError, match="max_rows"):
+        br.from_table(tmp_path / "rows.parquet", target="y", max_rows=0)

@@ -12,18 +12,20 @@ from bayesrepair.tables.basis import BasisName
 from bayesrepair.tables.basis_choice import left_out, smallest_good
 from bayesrepair.tables.outcome import Target, read_target
 from bayesrepair.tables.recipe import TableRecipe, read_recipe, suitable_bases
+from bayesrepair.tables.sample import MAX_ROWS, whole_or_sample
 
 __all__ = ["TableRecipe", "Target", "from_table", "read_recipe", "read_target"]
 
 
 def from_table(
-    df: pd.DataFrame,
+    df: Any,
     *,
     target: str,
     formula: str | None = None,
     family: str = "auto",
     group: str | None = None,
     basis: BasisName = "linear",
+    max_rows: int = MAX_ROWS,
     method: Literal["nuts", "laplace"] = "nuts",
     random_seed: Any = None,
     **sample_kwargs: Any,
@@ -39,8 +41,9 @@ def from_table(
 
     Parameters
     ----------
-    df : DataFrame
-        Its index gives the row ids; it becomes ``fit.table``.
+    df : DataFrame, path, Dask DataFrame or Dataset
+        Its index gives the row ids; it becomes ``fit.table``. A path is that of a CSV file, a Parquet file or a folder
+        of Parquet files; it need not fit into memory.
     target : str
         Column to be modelled. Rows without a value are left out.
     formula : str, optional
@@ -54,6 +57,9 @@ def from_table(
         column; or random Fourier features of all of them together, for classes and surfaces of any shape. How much they
         add is learned (a spherical Student-t prior on their coefficients). ``"auto"`` fits all three and keeps the
         smallest within one standard error of the best by PSIS-LOO; the last note says what it chose.
+    max_rows : int
+        Of a table that is not a DataFrame in memory, so many rows at most are read and modelled, a uniform random
+        sample by ``random_seed``; `find_causes` with ``rows=`` ranks all of them.
     method : {"nuts", "laplace"}
         ``"nuts"`` samples the posterior; ``"laplace"`` finds the Gaussian at its mode, as in `from_pymc`.
     random_seed : int or Generator, optional
@@ -83,6 +89,12 @@ def from_table(
     """
     options: dict[str, Any] = {"method": method, "random_seed": random_seed, "sample_kwargs": sample_kwargs}
     read: dict[str, Any] = {"target": target, "formula": formula, "family": family, "group": group}
+    table, said = whole_or_sample(df, max_rows=max_rows, random_seed=random_seed)
+    fit = _with_basis(table, read, basis, options)
+    return _noting(fit, said) if said else fit
+
+
+def _with_basis(df: pd.DataFrame, read: dict[str, Any], basis: str, options: dict[str, Any]) -> Fit:
     if basis != "auto":
         return _fit(df, read, basis, options)
     candidates = suitable_bases(df, **read)
