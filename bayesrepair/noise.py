@@ -25,6 +25,55 @@ SOURCE = "label_source"
 right."""
 
 Mechanism = Literal["auto", "uniform", "class"]
+LARGEST_RATE = 0.5
+LOW, HIGH, SMALL = -3.0, -0.5, 0.3  # where a search starts: rates of 2 and 19 %, spreads of about .3
+JITTER = 0.3  # of the noise at the start of a chain, on the unconstrained scale
+
+
+@dataclass(frozen=True)
+class Prior:
+    """N(mean, sd²), or the logarithm of a HalfNormal(sd).
+
+    Parameters
+    ----------
+    mean, sd : float
+    is_log : bool
+    """
+
+    mean: float = 0.0
+    sd: float = 1.0
+    is_log: bool = False
+
+    def draws(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        """Independent draws, unconstrained."""
+        normal = self.mean + self.sd * rng.standard_normal(size)
+        return np.log(np.abs(normal)) if self.is_log else normal
+
+    def start(self, level: float = LOW) -> float:
+        """Where a search starts: that level where the prior is about one, small spreads, else zero."""
+        return float(np.log(SMALL)) if self.is_log else level if self.mean else 0.0
+
+
+@dataclass(frozen=True)
+class NoisePart:
+    """A run of unconstrained values with independent priors.
+
+    Parameters
+    ----------
+    name : str
+        ``level``, ``class``, ``group_spread``, ``group`` or ``target``.
+    shape : tuple of int
+    prior : Prior
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    prior: Prior
+
+    @property
+    def size(self) -> int:
+        """How many."""
+        return int(np.prod(self.shape))
 
 
 @dataclass(frozen=True)
@@ -79,6 +128,43 @@ class LabelNoise:
 
     def __post_init__(self) -> None:
         _refuse_unknown(self.mechanism)
+
+    def parts(self, classes: int) -> tuple[NoisePart, ...]:
+        """Values φ of a noise of K classes, in order, and their priors: μ, z, log τ_group, u and v above."""
+        by_class = self.mechanism == "class"
+        parts = [NoisePart("level", (classes,) if by_class else (), Prior(self.level, self.level_sd))]
+        if self.mechanism == "auto":
+            parts.append(NoisePart("class", (classes,), Prior()))
+        if self.groups:
+            parts.append(NoisePart("group_spread", (), Prior(0.0, self.group_spread, is_log=True)))
+            parts.append(NoisePart("group", (self.groups,), Prior()))
+        if classes > 2 and self.mechanism != "uniform":
+            parts.append(NoisePart("target", (classes, classes - 1), Prior()))
+        return tuple(parts)
+
+    def rate_logit(self, values: Mapping[str, Any], classes: int, array: Any) -> Any:
+        """Logit of twice the rate, by group and true class, (…, G + 1, K); an unknown group's is the last.
+
+        Parameters
+        ----------
+        values : mapping of str to array, shape (…, size)
+            By name of part, spreads themselves, not their logarithms.
+        classes : int
+        array : module
+            ``numpy``, or ``pytensor.tensor``.
+        """
+        by_class = values["level"] + array.zeros(classes)
+        if "class" in values:
+            by_class = by_class + self.class_spread * array.sinh(values["class"])
+        if not self.groups:
+            return by_class[..., None, :]
+        effect = values["group_spread"] * values["group"]
+        effect = array.concatenate([effect, array.zeros_like(effect[..., :1])], axis=-1)
+        return by_class[..., None, :] + effect[..., :, None]
+
+    def target_logit(self, values: Any, array: Any) -> Any:
+        """Logit of each other class that a wrong record may get, of the values v."""
+        return self.target_spread * array.sinh(values)
 
 
 def _refuse_unknown(mechanism: str) -> None:

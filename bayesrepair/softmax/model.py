@@ -13,7 +13,7 @@ from scipy.special import logsumexp, softmax
 from bayesrepair.fit import Fit
 from bayesrepair.laplace import laplace
 from bayesrepair.model import Outcome
-from bayesrepair.noise import SOURCE, Flips, LabelNoise
+from bayesrepair.noise import JITTER, SOURCE, Flips, LabelNoise
 from bayesrepair.numerics import hmc
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.label_posterior import true_class, wrong
@@ -24,7 +24,6 @@ from bayesrepair.softmax.transition import LabelTransition
 from bayesrepair.status import MethodError
 
 LABEL = "label"
-_JITTER = 0.3  # of the noise at the start of a chain
 _MOVES = 12
 
 Reader = Callable[[Any], Rows]
@@ -271,7 +270,7 @@ class SoftmaxModel:
         """Points to start from: draws of the model without noise, and low noise, or high noise."""
         assert self.transition is not None
         start = np.tile(self.transition.high if high else self.transition.initial, (len(draws), 1))
-        start += _JITTER * rng.uniform(-1, 1, start.shape)
+        start += JITTER * rng.uniform(-1, 1, start.shape)
         return replace(draws, theta=np.hstack([draws.theta, start]))
 
     def truth(self, theta: np.ndarray, rows: Rows) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The transition from true to given classes as a function of unconstrained values, with its derivatives.
 
-The same prior as `bayesrepair.bridges.pymc.label_transition`, which a test holds it to, without a compiler.
+Prior and formulas are those of `bayesrepair.noise.LabelNoise`; what stands here are derivatives, without a compiler.
 """
 
 from __future__ import annotations
@@ -13,20 +13,7 @@ import numpy as np
 from scipy.special import expit, log_expit, log_softmax
 from scipy.stats import halfnorm, norm
 
-from bayesrepair.noise import Flips, LabelNoise
-
-_LOW_LEVEL, _HIGH_LEVEL, _SMALL = -3.0, -0.5, 0.3  # where a search starts: rates of 2 and 19 %, spreads of about .3
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One run of values and its prior: normal, or the logarithm of a half-normal."""
-
-    name: str
-    size: int
-    kind: str
-    mean: float = 0.0
-    scale: float = 1.0
+from bayesrepair.noise import HIGH, LARGEST_RATE, LOW, Flips, LabelNoise, NoisePart, Prior
 
 
 @dataclass(frozen=True)
@@ -55,23 +42,9 @@ class LabelTransition:
     classes: int
 
     @cached_property
-    def parts(self) -> tuple[_Part, ...]:
+    def parts(self) -> tuple[NoisePart, ...]:
         """Runs of values, in order."""
-        noise, K = self.noise, self.classes
-        by_class = noise.mechanism == "class"
-        parts = [_Part("label_noise_level", K if by_class else 1, "normal", noise.level, noise.level_sd)]
-        if noise.mechanism == "auto":
-            parts.append(_Part("label_noise_class", K, "normal"))
-        if noise.groups:
-            parts.append(_Part("label_noise_group_spread", 1, "spread", 0.0, noise.group_spread))
-            parts.append(_Part("label_noise_group", noise.groups, "normal"))
-        if self._learns_targets:
-            parts.append(_Part("label_noise_target", K * (K - 1), "normal"))
-        return tuple(parts)
-
-    @property
-    def _learns_targets(self) -> bool:
-        return self.classes > 2 and self.noise.mechanism != "uniform"
+        return self.noise.parts(self.classes)
 
     @property
     def size(self) -> int:
@@ -81,96 +54,89 @@ class LabelTransition:
     @property
     def names(self) -> tuple[str, ...]:
         """One for each value."""
-        return tuple(f"{p.name}[{j}]" if p.size > 1 else p.name for p in self.parts for j in range(p.size))
+        named = [(f"label_noise_{p.name}", p.size) for p in self.parts]
+        return tuple(f"{name}[{j}]" if size > 1 else name for name, size in named for j in range(size))
 
     @property
     def initial(self) -> np.ndarray:
         """Low noise, (Q,)."""
-        return self._at_level(_LOW_LEVEL)
+        return self._at_level(LOW)
 
     @property
     def high(self) -> np.ndarray:
         """High noise, (Q,)."""
-        return self._at_level(_HIGH_LEVEL)
+        return self._at_level(HIGH)
 
     def _at_level(self, level: float) -> np.ndarray:
-        start = {"label_noise_level": level, "label_noise_group_spread": np.log(_SMALL)}
-        return np.concatenate([np.full(part.size, start.get(part.name, 0.0)) for part in self.parts])
+        return np.concatenate([np.full(part.size, part.prior.start(level)) for part in self.parts])
 
     @cached_property
     def _where(self) -> dict[str, slice]:
         ends = np.cumsum([0, *(part.size for part in self.parts)])
         return {part.name: slice(a, b) for part, a, b in zip(self.parts, ends[:-1], ends[1:], strict=True)}
 
-    def _values(self, phi: np.ndarray, name: str) -> np.ndarray:
-        return phi[:, self._where[f"label_noise_{name}"]]
-
-    def _has(self, name: str) -> bool:
-        return f"label_noise_{name}" in self._where
+    def _values(self, phi: np.ndarray) -> dict[str, np.ndarray]:
+        """Values by part, spreads themselves: (S, Q) → (S, size) each."""
+        return {
+            part.name: np.exp(phi[:, self._where[part.name]]) if part.prior.is_log else phi[:, self._where[part.name]]
+            for part in self.parts
+        }
 
     def log_prior(self, phi: np.ndarray) -> np.ndarray:
         """(S, Q) → (S,), log-Jacobian included."""
         total = np.zeros(len(phi))
         for part in self.parts:
-            value = phi[:, self._where[part.name]]
-            if part.kind == "normal":
-                total += norm.logpdf(value, part.mean, part.scale).sum(axis=1)
+            value, prior = phi[:, self._where[part.name]], part.prior
+            if prior.is_log:
+                total += (halfnorm.logpdf(np.exp(value), scale=prior.sd) + value).sum(axis=1)
             else:
-                total += (halfnorm.logpdf(np.exp(value), scale=part.scale) + value).sum(axis=1)
+                total += norm.logpdf(value, prior.mean, prior.sd).sum(axis=1)
         return total
 
     def prior_gradient(self, phi: np.ndarray) -> np.ndarray:
         """(S, Q) → (S, Q)."""
         return self._by_part(
             phi,
-            normal=lambda v, part: -(v - part.mean) / part.scale**2,
-            spread=lambda v, part: 1 - np.exp(2 * v) / part.scale**2,
+            normal=lambda v, prior: -(v - prior.mean) / prior.sd**2,
+            spread=lambda v, prior: 1 - np.exp(2 * v) / prior.sd**2,
         )
 
     def prior_curvature(self, phi: np.ndarray) -> np.ndarray:
         """Diagonal of minus the Hessian, (S, Q) → (S, Q)."""
         return self._by_part(
             phi,
-            normal=lambda v, part: np.full_like(v, part.scale**-2),
-            spread=lambda v, part: 2 * np.exp(2 * v) / part.scale**2,
+            normal=lambda v, prior: np.full_like(v, prior.sd**-2),
+            spread=lambda v, prior: 2 * np.exp(2 * v) / prior.sd**2,
         )
 
-    def _by_part(self, phi: np.ndarray, *, normal: Callable, spread: Callable) -> np.ndarray:
+    def _by_part(
+        self,
+        phi: np.ndarray,
+        *,
+        normal: Callable[[np.ndarray, Prior], np.ndarray],
+        spread: Callable[[np.ndarray, Prior], np.ndarray],
+    ) -> np.ndarray:
         out = np.empty_like(phi)
         for part in self.parts:
             where = self._where[part.name]
-            function = {"normal": normal, "spread": spread}[part.kind]
-            out[:, where] = function(phi[:, where], part)
+            out[:, where] = (spread if part.prior.is_log else normal)(phi[:, where], part.prior)
         return out
 
     def prior_draws(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Values from the prior, (size, Q)."""
-        columns = []
-        for part in self.parts:
-            shape = (size, part.size)
-            if part.kind == "normal":
-                columns.append(rng.normal(part.mean, part.scale, shape))
-            else:
-                columns.append(np.log(np.abs(rng.normal(0.0, part.scale, shape))))
-        return np.concatenate(columns, axis=1)
+        return np.concatenate([part.prior.draws((size, part.size), rng) for part in self.parts], axis=1)
 
     def _logits(self, phi: np.ndarray) -> np.ndarray:
         """Logits of twice the rate, (S, Q) → (S, G + 1, K)."""
-        by_class = self._values(phi, "level") + np.zeros(self.classes)
-        if self._has("class"):
-            by_class = by_class + self.noise.class_spread * np.sinh(self._values(phi, "class"))
-        effect = np.zeros((len(phi), self.noise.groups + 1))
-        if self.noise.groups:
-            effect[:, :-1] = np.exp(self._values(phi, "group_spread")) * self._values(phi, "group")
-        return effect[:, :, None] + by_class[:, None, :]
+        return self.noise.rate_logit(self._values(phi), self.classes, np)
 
     def _log_target(self, phi: np.ndarray) -> np.ndarray:
         """Log q with −inf on the diagonal, (S, Q) → (S, K, K)."""
         K = self.classes
         shares = np.full((len(phi), K, K - 1), -np.log(K - 1.0))
-        if self._learns_targets:
-            effect = np.sinh(self._values(phi, "target")).reshape(-1, K, K - 1)
-            shares = log_softmax(self.noise.target_spread * effect, axis=2)
+        if "target" in self._where:
+            values = self._values(phi)["target"].reshape(-1, K, K - 1)
+            shares = log_softmax(self.noise.target_logit(values, np), axis=2)
         full = np.full((len(phi), K, K), -np.inf)
         full[:, ~np.eye(K, dtype=bool)] = shares.reshape(len(phi), -1)
         return full
@@ -178,7 +144,7 @@ class LabelTransition:
     def log_matrix(self, phi: np.ndarray) -> np.ndarray:
         """Log T, (S, Q) → (S, G + 1, K, K): group, true class, given class."""
         logits = self._logits(phi)
-        log_rate = log_expit(logits) - np.log(2.0)
+        log_rate = log_expit(logits) + np.log(LARGEST_RATE)
         matrix = log_rate[..., None] + self._log_target(phi)[:, None]
         diagonal = np.arange(self.classes)
         matrix[:, :, diagonal, diagonal] = np.log1p(-np.exp(log_rate))
@@ -186,7 +152,7 @@ class LabelTransition:
 
     def flips(self, phi: np.ndarray) -> Flips:
         """Rates by group, with those of rows known to be right (zero) at the end, and targets."""
-        rate = 0.5 * expit(self._logits(phi))
+        rate = LARGEST_RATE * expit(self._logits(phi))
         known = np.zeros((len(phi), 1, self.classes))
         return Flips(np.concatenate([rate, known], axis=1), np.exp(self._log_target(phi)))
 
@@ -196,24 +162,24 @@ class LabelTransition:
         slope = np.zeros((G + 1, K, self.size))
         self._add_slopes(slope, phi)
         share = expit(self._logits(at)[0])
-        rate = 0.5 * share
+        rate = LARGEST_RATE * share
         out = np.repeat(((1 - share)[..., None] * slope)[:, :, None, :], K, axis=2)
         diagonal = np.arange(K)
         out[:, diagonal, diagonal] = (-rate * (1 - share) / (1 - rate))[..., None] * slope
-        if self._learns_targets:
+        if "target" in self._where:
             self._add_targets(out, np.exp(self._log_target(at)[0]), phi)
         return out
 
     def _add_slopes(self, slope: np.ndarray, phi: np.ndarray) -> None:
         """∂ logit / ∂φ, in place."""
         K, G, where = self.classes, self.noise.groups, self._where
-        level = where["label_noise_level"]
+        level = where["level"]
         slope[:, :, level] = np.eye(K) if self.noise.mechanism == "class" else 1.0
-        if self._has("class"):
-            values = where["label_noise_class"]
+        if "class" in self._where:
+            values = where["class"]
             slope[:, :, values] = self.noise.class_spread * np.diag(np.cosh(phi[values]))
         if G:
-            spread, group = where["label_noise_group_spread"], where["label_noise_group"]
+            spread, group = where["group_spread"], where["group"]
             size = np.exp(phi[spread])
             slope[:G, :, spread] = (size * phi[group])[:, None, None]
             slope[np.arange(G), :, group.start + np.arange(G)] = size
@@ -221,7 +187,7 @@ class LabelTransition:
     def _add_targets(self, out: np.ndarray, target: np.ndarray, phi: np.ndarray) -> None:
         """∂ log q / ∂φ = spread (δ − q) cosh φ, in place."""
         K = self.classes
-        first = self._where["label_noise_target"].start
+        first = self._where["target"].start
         for c in range(K):
             others = np.flatnonzero(np.arange(K) != c)
             columns = first + c * (K - 1) + np.arange(K - 1)
@@ -236,25 +202,25 @@ class LabelTransition:
         right = np.einsum("gcc->gc", slope)
         other = slope.sum(axis=2) - right
         share = expit(self._logits(phi[None])[0])
-        rate, rest = 0.5 * share, 1 - share
+        rate, rest = LARGEST_RATE * share, 1 - share
         first = right * -rate * rest / (1 - rate) + other * rest  # ∂ / ∂ logit
         bend = rate * rest * (1 - 2 * share) * (1 - rate) + (rate * rest) ** 2
         second = -right * bend / (1 - rate) ** 2 - other * share * rest
         total += np.einsum("gc,gcp,gcq->pq", second, along, along, optimize=True)
         self._add_bends(total, phi, first)
-        if self._learns_targets:
+        if "target" in self._where:
             self._add_target_bends(total, phi, slope.sum(axis=0))
         return total
 
     def _add_bends(self, total: np.ndarray, phi: np.ndarray, first: np.ndarray) -> None:
         """Second derivatives of the logits, in place."""
         where = self._where
-        if self._has("class"):
-            own = np.arange(self.size)[where["label_noise_class"]]
+        if "class" in self._where:
+            own = np.arange(self.size)[where["class"]]
             total[own, own] += self.noise.class_spread * np.sinh(phi[own]) * first.sum(axis=0)
         if self.noise.groups:
-            spread = where["label_noise_group_spread"].start
-            group = where["label_noise_group"]
+            spread = where["group_spread"].start
+            group = where["group"]
             weight = np.exp(phi[spread]) * first[:-1].sum(axis=1)
             total[spread, spread] += weight @ phi[group]
             total[spread, group] += weight
@@ -262,7 +228,7 @@ class LabelTransition:
 
     def _add_target_bends(self, total: np.ndarray, phi: np.ndarray, slope: np.ndarray) -> None:
         """Second derivatives of log q, in place."""
-        K, begin = self.classes, self._where["label_noise_target"].start
+        K, begin = self.classes, self._where["target"].start
         target = np.exp(self._log_target(phi[None])[0])
         for c in range(K):
             others = np.flatnonzero(np.arange(K) != c)

@@ -11,29 +11,7 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 
 from bayesrepair.bridges.pymc.naming import unique
-from bayesrepair.noise import LabelNoise
-
-_LOW_LEVEL, _SMALL = -3.0, 0.3  # where chains start: a rate of 2 %, and spreads of about .3
-
-
-@dataclass(frozen=True)
-class Prior:
-    """N(mean, sd²), or the logarithm of a HalfNormal(sd).
-
-    Parameters
-    ----------
-    mean, sd : float
-    is_log : bool
-    """
-
-    mean: float
-    sd: float
-    is_log: bool = False
-
-    def draws(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Independent draws, unconstrained."""
-        normal = self.mean + self.sd * rng.standard_normal(size)
-        return np.log(np.abs(normal)) if self.is_log else normal
+from bayesrepair.noise import LARGEST_RATE, LabelNoise, NoisePart, Prior
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,35 +72,36 @@ class NoiseValues:
 
     def normal(self, name: str, shape: tuple[int, ...] = (), *, mean: float = 0.0, sd: float = 1.0) -> Any:
         """N(mean, sd²), started at low noise."""
-        value = self._new(name, shape, np.full(shape, _LOW_LEVEL if mean else 0.0), Prior(mean, sd))
+        value = self._new(name, shape, Prior(mean, sd))
         self.terms[value.name] = (-0.5 * ((value - mean) / sd) ** 2 - np.log(sd * np.sqrt(2 * np.pi))).sum()
         return value
 
     def half_normal(self, name: str, sd: float) -> Any:
         """HalfNormal(sd), held as its logarithm."""
-        value = self._new(name, (), np.log(_SMALL), Prior(0.0, sd, is_log=True))
+        value = self._new(name, (), Prior(0.0, sd, is_log=True))
         scale = pt.exp(value)
         self.terms[value.name] = -0.5 * (scale / sd) ** 2 + np.log(2 / (sd * np.sqrt(2 * np.pi)))
         self.jacobian = self.jacobian + value
         return scale
 
-    def _new(self, name: str, shape: tuple[int, ...], start: Any, prior: Prior) -> Any:
+    def _new(self, name: str, shape: tuple[int, ...], prior: Prior) -> Any:
         value: Any = pt.tensor(dtype="float64", shape=shape)
         value.name = unique(name, self.taken)
         self.taken[value.name] = None
         self.variables.append(value)
         self.shapes.append(shape)
         self.priors.append(prior)
-        self.initial.append(np.ravel(start).astype(float))
+        self.initial.append(np.full(int(np.prod(shape)), prior.start()))
         return value
 
 
 def label_transition(noise: LabelNoise, classes: int, taken: Mapping[str, Any]) -> Transition:
     """Expressions for a `LabelNoise` of K classes; ``taken`` are names that the user's model has."""
     values = NoiseValues(taken)
-    logit = _logits(values, noise, classes)
-    rate = 0.5 * pt.sigmoid(logit)
-    target = _targets(values, noise, classes)
+    found = {part.name: _called_for(values, part) for part in noise.parts(classes)}
+    by_row = {name: value[None] if value.ndim == 0 else value for name, value in found.items()}
+    rate = LARGEST_RATE * pt.sigmoid(noise.rate_logit(by_row, classes, pt))
+    target = _targets(found.get("target"), noise, classes)
     terms = values.terms
     names = dict.fromkeys([*taken, *terms])
     rates = unique("label_noise_rate", names)
@@ -142,29 +121,18 @@ def label_transition(noise: LabelNoise, classes: int, taken: Mapping[str, Any]) 
     )
 
 
-def _logits(values: NoiseValues, noise: LabelNoise, classes: int) -> Any:
-    """(G + 1, K) or (1, K) logits of twice the rate."""
-    by_class: Any
-    if noise.mechanism == "class":
-        by_class = values.normal("label_noise_level", (classes,), mean=noise.level, sd=noise.level_sd)
-    else:
-        level = values.normal("label_noise_level", mean=noise.level, sd=noise.level_sd)
-        by_class = level + pt.zeros(classes)
-        if noise.mechanism == "auto":
-            by_class = by_class + noise.class_spread * pt.sinh(values.normal("label_noise_class", (classes,)))
-    if not noise.groups:
-        return by_class[None, :]
-    spread = values.half_normal("label_noise_group_spread", noise.group_spread)
-    effect = spread * values.normal("label_noise_group", (noise.groups,))
-    return by_class[None, :] + pt.concatenate([effect, pt.zeros(1)])[:, None]
+def _called_for(values: NoiseValues, part: NoisePart) -> Any:
+    name, prior = f"label_noise_{part.name}", part.prior
+    if prior.is_log:
+        return values.half_normal(name, prior.sd)
+    return values.normal(name, part.shape, mean=prior.mean, sd=prior.sd)
 
 
-def _targets(values: NoiseValues, noise: LabelNoise, classes: int) -> Any:
-    """(K, K), rows sum to one, zero on the diagonal."""
-    if classes == 2 or noise.mechanism == "uniform":
+def _targets(values: Any, noise: LabelNoise, classes: int) -> Any:
+    """(K, K) probabilities of the given class of wrong records; zero on the diagonal."""
+    if values is None:
         return pt.constant((1.0 - np.eye(classes)) / (classes - 1))
-    effect = pt.sinh(values.normal("label_noise_target", (classes, classes - 1)))
-    share = pt.special.softmax(noise.target_spread * effect, axis=-1)
+    share = pt.special.softmax(noise.target_logit(values, pt), axis=-1)
     blank = pt.zeros((classes, 1))
     below, above = pt.concatenate([share, blank], axis=1), pt.concatenate([blank, share], axis=1)
     column, line = np.meshgrid(np.arange(classes), np.arange(classes))

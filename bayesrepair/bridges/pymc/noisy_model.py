@@ -15,14 +15,11 @@ from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.intake import columns_of
 from bayesrepair.bridges.pymc.noisy_graph import noisy_graph
 from bayesrepair.bridges.pymc.vectorised import Compiled, over_draws
-from bayesrepair.noise import SOURCE, Flips, Noise, with_source
+from bayesrepair.noise import HIGH, JITTER, LOW, SOURCE, Flips, Noise, with_source
 from bayesrepair.numerics.label_posterior import true_class, wrong
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from bayesrepair.status import SamplingWarning
-
-_HIGH = -0.5  # logit of twice a rate of 19 %
-_JITTER = 0.3  # of the noise at the start of a chain, on the unconstrained scale
 
 
 class NoisyPyMCModel(TrainablePyMCModel):
@@ -83,13 +80,10 @@ class NoisyPyMCModel(TrainablePyMCModel):
 
     def started(self, draws: Draws, rng: np.random.Generator, *, high: bool = False) -> Draws:
         """Points to start from: draws of the model without noise, and low noise, or high noise."""
-        initial = self.transition.initial
-        if high:
-            levels = np.array([prior.mean != 0 for prior in self.transition.priors])
-            sizes = [int(np.prod(shape)) for shape in self.transition.shapes]
-            initial = np.where(np.repeat(levels, sizes), _HIGH, initial)
-        start = np.tile(initial, (len(draws), 1))
-        start += _JITTER * rng.uniform(-1, 1, start.shape)
+        sizes = [int(np.prod(shape)) for shape in self.transition.shapes]
+        starts = [prior.start(HIGH if high else LOW) for prior in self.transition.priors]
+        start = np.tile(np.repeat(starts, sizes), (len(draws), 1))
+        start += JITTER * rng.uniform(-1, 1, start.shape)
         return Draws(np.hstack([draws.theta, start]), draws.log_weights, draws.chain, draws.r_eff)
 
     def sampled(

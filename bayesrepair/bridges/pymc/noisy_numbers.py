@@ -15,10 +15,10 @@ from scipy.special import expit
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.bridges.pymc.graph import RowGraph, RowInput
-from bayesrepair.bridges.pymc.label_transition import NoiseValues, Prior
+from bayesrepair.bridges.pymc.label_transition import NoiseValues
 from bayesrepair.bridges.pymc.noisy_model import NoisyPyMCModel
 from bayesrepair.bridges.pymc.number_errors import Numbers, Right, any_count, has_tail, numbers, overdispersed, tailed
-from bayesrepair.noise import SOURCE
+from bayesrepair.noise import SOURCE, Prior
 from bayesrepair.number_noise import NumberNoise
 from bayesrepair.rows import Rows
 from bayesrepair.status import UnsupportedModelError
