@@ -25,6 +25,7 @@ SOURCE = "label_source"
 right."""
 
 Mechanism = Literal["auto", "uniform", "class"]
+Counts = tuple[tuple[tuple[int, ...], ...], ...]
 LARGEST_RATE = 0.5
 LOW, HIGH, SMALL = -3.0, -0.5, 0.3  # where a search starts: rates of 2 and 19 %, spreads of about .3
 JITTER = 0.3  # of the noise at the start of a chain, on the unconstrained scale
@@ -103,6 +104,9 @@ class LabelNoise:
         Number G of groups that may differ; none by default.
     trusted : bool
         Whether some rows are known to be right.
+    reviewed : tuple of tuple of tuple of int, shape (G + 1, K, K), optional
+        Rows whose true class somebody found out: how many of each group (unknown last), true class and given class. The
+        prior is that after n_gcd of them, with the factor ``Π T_gcd^n_gcd``; the rows themselves count as known.
     level, level_sd : float
         Of the logit of twice the rate: −2.2 is a rate of 5 %.
     class_spread, target_spread : float
@@ -120,6 +124,7 @@ class LabelNoise:
     mechanism: Mechanism = "auto"
     groups: int = 0
     trusted: bool = False
+    reviewed: Counts = ()
     level: float = -2.2
     level_sd: float = 1.0
     class_spread: float = 0.25
@@ -183,7 +188,9 @@ Noise = LabelNoise | NumberNoise
 """Every specification."""
 
 
-def noise_for(outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: bool) -> Noise:
+def noise_for(
+    outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: bool, reviewed: np.ndarray | None = None
+) -> Noise:
     """The specification for a kind of outcome.
 
     Raises
@@ -197,7 +204,8 @@ def noise_for(outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: b
             got = f"'class' for the {outcome.kind} outcome {outcome.name!r}"
             raise MethodError("noise='auto'", got, "Only classes have rates of their own.")
         return NumberNoise(groups=groups, trusted=trusted)
-    return LabelNoise(mechanism, groups=groups, trusted=trusted)
+    counts: Any = () if reviewed is None else tuple(tuple(map(tuple, of_group)) for of_group in reviewed.tolist())
+    return LabelNoise(mechanism, groups=groups, trusted=trusted, reviewed=counts)
 
 
 @dataclass(frozen=True, eq=False)

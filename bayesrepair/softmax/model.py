@@ -164,7 +164,8 @@ class SoftmaxModel:
             return value, own_gradient
         noise_gradient = self.transition.prior_gradient(phi)
         for s, one in enumerate(phi):
-            noise_gradient[s] += np.tensordot(posterior[s, :-1], self.transition.jacobian(one), axes=3)
+            known = posterior[s, :-1] + self.transition.reviewed
+            noise_gradient[s] += np.tensordot(known, self.transition.jacobian(one), axes=3)
         return value, np.concatenate([own_gradient, noise_gradient], axis=1)
 
     def _collect(self, total: np.ndarray, a: np.ndarray, rows: Rows) -> None:
@@ -196,7 +197,8 @@ class SoftmaxModel:
                 self._add_noise(total, spread, jacobian, block)
         if self.transition is not None:
             total[count:, count:] += np.diag(self.transition.prior_curvature(phi)[0])
-            total[count:, count:] -= self.transition.contracted_curvature(phi[0], posterior[0, :-1])
+            known = posterior[0, :-1] + self.transition.reviewed
+            total[count:, count:] -= self.transition.contracted_curvature(phi[0], known)
         return (total + total.T) / 2
 
     def _add_noise(self, total: np.ndarray, spread: np.ndarray, jacobian: np.ndarray, rows: Rows) -> None:

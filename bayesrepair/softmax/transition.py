@@ -15,6 +15,8 @@ from scipy.stats import halfnorm, norm
 
 from bayesrepair.noise import HIGH, LARGEST_RATE, LOW, Flips, LabelNoise, NoisePart, Prior
 
+FAR = 30.0  # prior sds; steps of a search that go farther would overflow, and are refused for their prior anyway
+
 
 @dataclass(frozen=True)
 class LabelTransition:
@@ -45,6 +47,12 @@ class LabelTransition:
     def parts(self) -> tuple[NoisePart, ...]:
         """Runs of values, in order."""
         return self.noise.parts(self.classes)
+
+    @cached_property
+    def reviewed(self) -> np.ndarray:
+        """Rows whose true class is known by group, true and given class, (G + 1, K, K)."""
+        shape = (self.noise.groups + 1, self.classes, self.classes)
+        return np.array(self.noise.reviewed, dtype=float).reshape(shape) if self.noise.reviewed else np.zeros(shape)
 
     @property
     def size(self) -> int:
@@ -77,14 +85,18 @@ class LabelTransition:
 
     def _values(self, phi: np.ndarray) -> dict[str, np.ndarray]:
         """Values by part, spreads themselves: (S, Q) → (S, size) each."""
+        phi = _bounded(phi)
         return {
             part.name: np.exp(phi[:, self._where[part.name]]) if part.prior.is_log else phi[:, self._where[part.name]]
             for part in self.parts
         }
 
     def log_prior(self, phi: np.ndarray) -> np.ndarray:
-        """(S, Q) → (S,), log-Jacobian included."""
+        """(S, Q) → (S,), log-Jacobian and reviewed rows included."""
         total = np.zeros(len(phi))
+        if self.noise.reviewed:
+            g, c, d = np.nonzero(self.reviewed)
+            total += self.log_matrix(phi)[:, g, c, d] @ self.reviewed[g, c, d]
         for part in self.parts:
             value, prior = phi[:, self._where[part.name]], part.prior
             if prior.is_log:
@@ -94,7 +106,7 @@ class LabelTransition:
         return total
 
     def prior_gradient(self, phi: np.ndarray) -> np.ndarray:
-        """(S, Q) → (S, Q)."""
+        """Without reviewed rows, (S, Q) → (S, Q)."""
         return self._by_part(
             phi,
             normal=lambda v, prior: -(v - prior.mean) / prior.sd**2,
@@ -102,7 +114,7 @@ class LabelTransition:
         )
 
     def prior_curvature(self, phi: np.ndarray) -> np.ndarray:
-        """Diagonal of minus the Hessian, (S, Q) → (S, Q)."""
+        """Diagonal of minus the Hessian without reviewed rows, (S, Q) → (S, Q)."""
         return self._by_part(
             phi,
             normal=lambda v, prior: np.full_like(v, prior.sd**-2),
@@ -158,6 +170,7 @@ class LabelTransition:
 
     def jacobian(self, phi: np.ndarray) -> np.ndarray:
         """∂ log T / ∂φ at one point, (Q,) → (G + 1, K, K, Q)."""
+        phi = _bounded(phi)
         K, G, at = self.classes, self.noise.groups, phi[None]
         slope = np.zeros((G + 1, K, self.size))
         self._add_slopes(slope, phi)
@@ -196,6 +209,7 @@ class LabelTransition:
 
     def contracted_curvature(self, phi: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Σ slope · ∂² log T / ∂φ∂φ' at one point, (Q,), (G + 1, K, K) → (Q, Q)."""
+        phi = _bounded(phi)
         total = np.zeros((self.size, self.size))
         along = np.zeros((self.noise.groups + 1, self.classes, self.size))
         self._add_slopes(along, phi)
@@ -238,3 +252,7 @@ class LabelTransition:
             spread = np.diag(q) - np.outer(q, q)
             curved = np.diag((some - some.sum() * q) * bend)
             total[columns, columns] += curved - some.sum() * np.outer(along, along) * spread
+
+
+def _bounded(phi: np.ndarray) -> np.ndarray:
+    return np.clip(phi, -FAR, FAR)

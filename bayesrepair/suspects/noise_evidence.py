@@ -14,7 +14,7 @@ GOOD_RHAT, ENOUGH = 1.01, 400.0  # r̂, and effective draws, that every paramete
 CLEAR = 0.95  # weight of the noise-aware model from which on its word is taken
 MUCH_OVERLAP = 0.1  # share of records that are exceptions by nature, beyond which the model's shape matters
 
-_ASK = "Have the first rows checked before the others, and pass what was found as trusted=."
+_ASK = "Have the first rows checked before the others, and pass what was found as reviewed=."
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,15 @@ class NoiseEvidence:
         Share of records whose true class is not the most probable one, as the noise-aware model has it.
     rate, prior_rate : array, shape (S,), (S',)
         Share of wrong labels: draws of the posterior and of the prior.
+    confirmed : int
+        Labels that somebody found to be wrong.
     """
 
     difference: np.ndarray
     exceptions: float
     rate: np.ndarray
     prior_rate: np.ndarray
+    confirmed: int = 0
 
     @property
     def gain(self) -> float:
@@ -64,9 +67,9 @@ class NoiseEvidence:
 
         Leave-one-out scores have little power: on breast cancer with a fifth of the labels flipped they gain 7 ± 5
         nats, on Pima with a tenth up to 4 ± 3, where true exceptions alone gain 1 ± 3. Where the classes separate, a
-        row far inside the other class is worth a look whatever the scores say.
+        row far inside the other class is worth a look whatever the scores say. One label found wrong settles it.
         """
-        return self.weight if self.overlaps else 1.0
+        return self.weight if self.overlaps and not self.confirmed else 1.0
 
     @property
     def learned(self) -> float:
@@ -75,9 +78,10 @@ class NoiseEvidence:
 
     def __str__(self) -> str:
         low, high = np.quantile(self.rate, [0.05, 0.95])
+        found = f"{self.confirmed} reviewed labels were wrong; " if self.confirmed else ""
         return (
-            f"labels that can be wrong predict the given ones by {self.gain:+.1f} ± {self.gain_se:.1f} nats against "
-            f"labels that cannot (weight {self.weight:.2f}); error rate {self.rate.mean():.3f} "
+            f"{found}labels that can be wrong predict the given ones by {self.gain:+.1f} ± {self.gain_se:.1f} nats "
+            f"against labels that cannot (weight {self.weight:.2f}); error rate {self.rate.mean():.3f} "
             f"({low:.3f} to {high:.3f}), about which the data removed {self.learned:.0%} of the prior's uncertainty"
         )
 
@@ -113,7 +117,7 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
             f"the classes overlap ({evidence.exceptions:.0%} of the records are exceptions by nature), and what looks "
             "like wrong labels can be a shape of the classes that the model lacks"
         )
-        if evidence.weight < CLEAR:
+        if evidence.prob_noise < CLEAR:
             doubts.append(
                 "a wrong label and a natural exception cannot be told apart: a model in which every label is right "
                 "predicts about as well, and the expected count and precision allow for no wrong label at all"

@@ -17,6 +17,7 @@ from bayesrepair.status import MethodError, Status
 from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT
 from bayesrepair.suspects.number_suspicion import NumberSuspicion, number_suspicion
 from bayesrepair.suspects.result import Suspects
+from bayesrepair.suspects.reviewed_rows import Reviewed
 from bayesrepair.suspects.suspicion import Evidence, Method, evidence, noisy_fit, surprise
 
 NUMBER_COLUMNS = ("given", "prob_wrong", "mcse", "predicted", "low", "high", "surprise", "reason")
@@ -83,6 +84,7 @@ def number_suspects(
     fit: Fit,
     *,
     trusted: Any,
+    reviewed: Reviewed | None,
     noise: Mechanism,
     groups: Any,
     method: Method,
@@ -92,7 +94,7 @@ def number_suspects(
 ) -> NumberSuspects:
     """`bayesrepair.find_suspects` for measurements and counts; see there for the parameters."""
     rng = np.random.default_rng(random_seed)
-    known = evidence(fit, trusted, groups)
+    known = evidence(fit, trusted, groups, reviewed)
     noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
     found = number_suspicion(noisy, train, rng, progressbar=progressbar)

@@ -23,6 +23,7 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, RepairWarning, Status
 from bayesrepair.suspects.noise_evidence import NoiseEvidence, noise_status
 from bayesrepair.suspects.number_suspicion import NumberSuspicion
+from bayesrepair.suspects.reviewed_rows import Reviewed
 from bayesrepair.suspects.suspicion import (
     Evidence,
     Method,
@@ -281,6 +282,7 @@ def find_suspects(
     fit: Fit,
     *,
     trusted: Any = None,
+    reviewed: Reviewed | None = None,
     noise: Mechanism = "auto",
     groups: str | pd.Series | Iterable[Any] | None = None,
     method: Method = "auto",
@@ -306,7 +308,13 @@ def find_suspects(
         taken to be wrong.
     trusted : ids, DataFrame, Rows or Failures, optional
         Rows whose label is known to be right: ids of training rows, or further rows with their outcomes (held-out
-        failures and correctly handled rows); a list may hold some of each.
+        failures and correctly handled rows); a list may hold some of each. That a row is among them must say nothing
+        of the others: see ``reviewed``.
+    reviewed : ids, or mapping of id to class, optional
+        Training rows that somebody looked at, and that have their true class by now, such as ``decisions.trusted`` of
+        a fit that `bayesrepair.review.Decisions` repaired. Rows are reviewed because they are suspicious; taken as
+        ``trusted``, they would make the rest look cleaner than it is. The class that stood in the table before is that
+        of the fit before its edits; a mapping gives it outright.
     noise : {"auto", "uniform", "class"}
         See `bayesrepair.noise.LabelNoise`. There is no "none": without noise no label can be wrong; the ranking of such
         a model is the column ``surprise``, or `bayesrepair.suspects.surprise`.
@@ -345,6 +353,7 @@ def find_suspects(
         return number_suspects(
             fit,
             trusted=trusted,
+            reviewed=reviewed,
             noise=noise,
             groups=groups,
             method=method,
@@ -353,7 +362,7 @@ def find_suspects(
             random_seed=random_seed,
         )
     rng = np.random.default_rng(random_seed)
-    known = evidence(fit, trusted, groups)
+    known = evidence(fit, trusted, groups, reviewed)
     noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
     found = suspicion(noisy, train, rng, progressbar=progressbar)

@@ -25,6 +25,7 @@ from bayesrepair.progress import row_progress
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
 from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
+from bayesrepair.suspects.reviewed_rows import Reviewed, review_counts
 
 Method = Literal["auto", "nuts", "laplace"]
 MANY_ROWS = 100_000  # beyond it method="auto" is the Laplace approximation
@@ -63,6 +64,12 @@ class Evidence:
     group: np.ndarray
     groups: tuple[Any, ...]
     column: str
+    reviewed: np.ndarray | None = None
+
+    @property
+    def confirmed(self) -> int:
+        """How many reviewed rows were found wrong."""
+        return 0 if self.reviewed is None else int(self.reviewed.sum() - np.einsum("gcc->", self.reviewed))
 
     @property
     def source(self) -> np.ndarray:
@@ -70,7 +77,7 @@ class Evidence:
         return np.where(self.trusted, len(self.groups) + 1, self.group)
 
 
-def evidence(fit: Fit, trusted: Any, groups: Any) -> Evidence:
+def evidence(fit: Fit, trusted: Any, groups: Any, reviewed: Reviewed | None = None) -> Evidence:
     """Rows, which of them are trusted, and the group of each.
 
     Raises
@@ -91,10 +98,14 @@ def evidence(fit: Fit, trusted: Any, groups: Any) -> Evidence:
     ids, extras = _trusted_parts(fit, trusted)
     known = np.zeros(len(rows), dtype=bool)
     known[rows.positions(ids)] = True
-    if known.all():
-        got = f"trusted= with all {len(known)}"
-        raise DataError("training rows that may be wrong", got, "Leave the rows in doubt out of trusted=.")
     codes, names, column = _group_codes(fit, kept, groups)
+    counts = None
+    if reviewed is not None:
+        looked_at, counts = review_counts(fit, rows, reviewed, codes, len(names))
+        known[rows.positions(looked_at)] = True
+    if known.all():
+        got = f"trusted= (or reviewed=) with all {len(known)}"
+        raise DataError("training rows that may be wrong", got, "Leave out the rows in doubt.")
     outside = sum(len(extra) for extra in extras)
     if outside:
         rows = _appended(rows, extras)
@@ -105,6 +116,7 @@ def evidence(fit: Fit, trusted: Any, groups: Any) -> Evidence:
         group=np.concatenate([codes, np.full(outside, len(names))]),
         groups=names,
         column=column,
+        reviewed=counts,
     )
 
 
@@ -189,7 +201,13 @@ def noisy_fit(
     if not isinstance(fit.model, Corruptible):
         lacking = getattr(fit.model, "lacks", {}).get("Trainable", "no with_noise")
         raise MethodError("a model that can be fitted anew with noise", f"{type(fit.model).__name__}: {lacking}")
-    noise = noise_for(fit.model.outcome, mechanism, groups=len(known.groups), trusted=bool(known.trusted.any()))
+    noise = noise_for(
+        fit.model.outcome,
+        mechanism,
+        groups=len(known.groups),
+        trusted=bool(known.trusted.any()),
+        reviewed=known.reviewed,
+    )
     model = fit.model.with_noise(noise)
     rows = with_source(known.rows, known.source) if noise.groups or noise.trusted else known.rows
     cheap = method == "laplace" or (method == "auto" and (isinstance(fit.posterior, Gaussian) or len(rows) > MANY_ROWS))
@@ -307,6 +325,7 @@ def noise_evidence(fit: Fit, known: Evidence, found: Suspicion, surprising: np.n
         exceptions=float(found.exceptional.mean()),
         rate=mean_rate(model.flips(fit.draws.theta), known).mean(axis=1),
         prior_rate=mean_rate(prior, known).mean(axis=1),
+        confirmed=known.confirmed,
     )
 
 

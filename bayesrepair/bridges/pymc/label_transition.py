@@ -102,7 +102,9 @@ def label_transition(noise: LabelNoise, classes: int, taken: Mapping[str, Any]) 
     by_row = {name: value[None] if value.ndim == 0 else value for name, value in found.items()}
     rate = LARGEST_RATE * pt.sigmoid(noise.rate_logit(by_row, classes, pt))
     target = _targets(found.get("target"), noise, classes)
-    terms = values.terms
+    terms = dict(values.terms)
+    if noise.reviewed:
+        terms["label_noise_reviewed"] = _log_reviewed(rate, target, np.array(noise.reviewed))
     names = dict.fromkeys([*taken, *terms])
     rates = unique("label_noise_rate", names)
     reported = {rates: rate if noise.groups else rate[0]}
@@ -126,6 +128,14 @@ def _called_for(values: NoiseValues, part: NoisePart) -> Any:
     if prior.is_log:
         return values.half_normal(name, prior.sd)
     return values.normal(name, part.shape, mean=prior.mean, sd=prior.sd)
+
+
+def _log_reviewed(rate: Any, target: Any, counts: np.ndarray) -> Any:
+    """``Σ n_gcd log T_gcd``."""
+    right = np.einsum("gcc->gc", counts)
+    g, c, d = np.nonzero(counts * (1 - np.eye(counts.shape[1], dtype=int)))
+    wrong = counts[g, c, d] * (pt.log(rate[g, c]) + pt.log(target[c, d]))
+    return (right * pt.log1p(-rate)).sum() + wrong.sum()
 
 
 def _targets(values: Any, noise: LabelNoise, classes: int) -> Any:
