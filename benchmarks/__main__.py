@@ -19,6 +19,7 @@ BENCHMARKS = {
     "rehearsal": "do rehearsals of planted errors cover what true errors come to? what a needless repair costs",
     "set_search": "a set of rows found together against the top of the single scores; clean rows",
     "scoring": "speed of scoring against the limit, the general path and pm.compute_log_likelihood (BENCHMARKS B4)",
+    "scale": "a thousand to ten million rows: seconds, memory, killed runs, Dask workers",
     "memory": "peak memory of scoring against the number of rows",
 }
 
