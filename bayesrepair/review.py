@@ -171,7 +171,7 @@ def read_decisions(reviewed: pd.DataFrame, *, given: pd.Series, classes: tuple[A
     if DECISION not in reviewed.columns:
         known = ", ".join(map(str, reviewed.columns))
         raise DataError(f"a column {DECISION!r}", f"columns {known}", "Fill in review.csv as suspects wrote it.")
-    rows = _matched(reviewed.index, given.index)
+    rows = matched_rows(reviewed.index, given.index)
     names = _names(classes)
     if "given" in reviewed.columns and classes is not None:
         _refuse_stale(reviewed["given"], given.loc[rows])
@@ -238,7 +238,7 @@ def _text(cell: Any) -> str:
     return "" if cell is None or (isinstance(cell, float) and np.isnan(cell)) else str(cell).strip()
 
 
-def _matched(reviewed: pd.Index, index: pd.Index) -> list[Any]:
+def matched_rows(reviewed: pd.Index, index: pd.Index) -> list[Any]:
     """The table's own ids of reviewed rows, which may have become texts on the way."""
     own = {str(value): value for value in index}
     texts = pd.Index([str(value).strip() for value in reviewed])

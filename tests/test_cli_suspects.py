@@ -59,6 +59,10 @@ REFUSED = {
     "unknown target": (["--target", "sik"], "Did you mean 'sick'?"),
     "unknown annotator": (["--target", "sick", "--annotator", "whom"], "Did you mean 'who'?"),
     "target as annotator": (["--target", "sick", "--annotator", "sick"], "another column than the target"),
+    "no review": (["--target", "sick", "--reviewed", "none.csv"], "apply writes it: reviewed.csv"),
+    "another file as a review": (["--target", "sick", "--reviewed", "half.csv"], "the columns 'row' and 'before'"),
+    "unknown class in a review": (["--target", "sick", "--reviewed", "odd.csv"], "classes among", "'perhaps'"),
+    "unknown row in a review": (["--target", "sick", "--reviewed", "odd_row.csv"], "row ids such as"),
     "a basis beside a formula": (["--target", "sick", "--formula", "x", "--basis", "auto"], "beside a formula"),
     "no trusted file": (["--target", "sick", "--trusted", "none.txt"], "no such file"),
     "unknown trusted": (["--target", "sick", "--trusted", "ids.txt"], "ids of rows known to be right", "'9999'"),
@@ -75,6 +79,8 @@ def test_refused_before_anything_is_fitted(case, here):
     (here / "ids.txt").write_text("3\n9999\n")
     write(table().drop(columns="z"), "half.csv")
     write(table().assign(decision=""), "review.csv")
+    (here / "odd.csv").write_text("row,before\n3,perhaps\n")
+    (here / "odd_row.csv").write_text("row,before\n9999,yes\n")
     refused(run("suspects", "train.csv", *arguments), *said)
     assert not (here / "suspects").exists()
 
@@ -141,7 +147,9 @@ def test_decisions_come_back(found, here):
     expected = original.drop(index=102)
     expected.loc[[100, 101], "sick"] = np.where(expected.loc[[100, 101], "sick"] == "yes", "=no", "yes")
     pd.testing.assert_frame_equal(corrected, expected, check_names=False)
-    assert (out / "trusted.txt").read_text().split() == ["row", "103", "100", "101"]
+    stood = pd.read_csv(out / "reviewed.csv", index_col="row", keep_default_na=False)["before"].str.lstrip("'")
+    expected = original.loc[[103, 100, 101], "sick"]
+    pd.testing.assert_series_equal(stood, expected, check_names=False)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["decisions"]["relabel"].keys() == {"100", "101"}
     assert "2 relabelled, 1 dropped" in " ".join(result.output.split())
@@ -206,3 +214,25 @@ def test_a_basis_is_chosen_said_and_remembered(here):
     applied = json.loads((here / "applied" / "summary.json").read_text())
     assert applied["settings"]["basis"] == "auto"
     assert any("basis='auto' chose" in note for note in applied["notes"])
+
+
+def test_a_second_look_knows_what_the_first_one_found(found, here):
+    folder, _ = found
+    path = decided(folder, **{f"_{row}": "relabel" for row in range(100, 106)}, _106="keep")
+    assert run("apply", path, "--out", "applied").exit_code == 0
+    path.unlink()
+    corrected = ["applied/corrected.csv", "--target", "sick", "--annotator", "who"]
+    result = run("suspects", *corrected, "--method", "laplace", "--reviewed", "applied/reviewed.csv", "--out", "again")
+    assert result.exit_code == 0, result.output
+    frame = pd.read_csv(here / "again" / "suspects.csv", index_col="row")
+    np.testing.assert_array_equal(frame.loc[range(100, 107), "prob_wrong"], 0.0)
+    assert set(range(107, 100 + PLANTED)) <= set(frame.index[: PLANTED - 5])
+    summary = json.loads((here / "again" / "summary.json").read_text())
+    assert "6 reviewed labels were wrong" in summary["status"]
+    assert summary["expected_count"]["high"] >= PLANTED - 7
+    review = pd.read_csv(here / "again" / "review.csv", keep_default_na=False)
+    review["decision"] = np.where(review["row"] == 107, "relabel", "")
+    review.to_csv(here / "again" / "review.csv", index=False)
+    assert run("apply", here / "again" / "review.csv", "--out", "twice").exit_code == 0
+    stood = pd.read_csv(here / "twice" / "reviewed.csv", index_col="row")
+    assert set(stood.index) == set(range(100, 108))  # both reviews

@@ -22,6 +22,7 @@ def apply(
     ] = None,
     target: Annotated[str | None, typer.Option(help="The label's column, as above.")] = None,
     row_id: Annotated[str | None, typer.Option("--id", help="Column of row ids, as above.")] = None,
+    earlier: Annotated[Path | None, typer.Option("--reviewed", help="Of an earlier review, as above.")] = None,
     annotator: Annotated[str | None, typer.Option(help="Column of annotators, as above; no predictor.")] = None,
     header: Annotated[Header | None, typer.Option(help="Does row 1 of a CSV name the columns?")] = None,
     formula: Annotated[str | None, typer.Option(help="Bambi formula, as above.")] = None,
@@ -52,7 +53,7 @@ def apply(
         asked = {
             "table": None if table is None else str(table), "target": target, "id": row_id, "annotator": annotator,
             "header": header, "formula": formula, "family": family, "basis": basis, "inference": inference,
-            "draws": draws, "seed": seed,
+            "draws": draws, "seed": seed, "reviewed": None if earlier is None else str(earlier),
         }  # fmt: skip
         review = diagnosis.read_reviewed(reviewed)
         known = _settings(reviewed, asked)
@@ -66,11 +67,12 @@ def apply(
         )  # fmt: skip
         diagnosis.check_request(tables, top="auto", action="none", method=method)
         decisions = diagnosis.checked_decisions(review, tables)
+        stood = None if known["reviewed"] is None else diagnosis.read_stood(known["reviewed"], tables)
         decided = f"{given.described}; {tables.described}"
         voice.say(f"{decided}\n{reviewed.name}: {decisions!r}")
         with output_folder(out, force=force) as partial, heard_warnings(voice.warn) as heard:
             found = diagnosis.apply_decisions(
-                tables, decisions, method=method, verify=verify, inference=known["inference"],
+                tables, decisions, earlier=stood, method=method, verify=verify, inference=known["inference"],
                 draws=known["draws"],
                 title=f"{Path(known['table']).name}: reviewed {given.target}", settings={**known, "method": method},
                 notes=(decided,), random_seed=known["seed"], tell=voice.tell,
@@ -79,7 +81,9 @@ def apply(
             names = [path.name for path in found.write(partial)]
         print_applied(found, voice)
         print_files([out / name for name in names], voice)
-        again = f"bayesrepair suspects {out / 'corrected.csv'} --target {given.target} --trusted {out / 'trusted.txt'}"
+        again = (
+            f"bayesrepair suspects {out / 'corrected.csv'} --target {given.target} --reviewed {out / 'reviewed.csv'}"
+        )
         voice.say(f"To look again, with what is known now: {again}")
 
 

@@ -21,7 +21,10 @@ def suspects(
     table: Annotated[Path, typer.Argument(help="Rows with their labels: CSV or Parquet.", show_default=False)],
     target: Annotated[str, typer.Option(help="The label: a column's name or position (1 first, -1 last).")],
     trusted: Annotated[
-        Path | None, typer.Option(help="Rows known to be right: ids, one a line; or a table of further rows.")
+        Path | None, typer.Option(help="Rows known to be right, not for looking odd: ids, one a line; or further rows.")
+    ] = None,
+    reviewed: Annotated[
+        Path | None, typer.Option(help="reviewed.csv of apply: what stood in rows that somebody looked at.")
     ] = None,
     annotator: Annotated[
         str | None, typer.Option(help="Column of who (or which site) gave the label; no predictor.")
@@ -62,16 +65,17 @@ def suspects(
             given.frame, target=given.target, formula=formula, family=family, group=given.group, basis=basis
         )
         known = [] if trusted is None else _trusted(trusted, given, tables)
+        stood = None if reviewed is None else diagnosis.read_stood(reviewed, tables)
         decided = f"{given.described}; {tables.described}"
         voice.say(decided)
         settings = {
             "table": str(table.absolute()), "target": given.target, "id": given.row_id, "annotator": given.group,
             "header": header, "formula": formula, "family": family, "basis": basis, "noise": noise, "inference": method,
-            "draws": draws, "seed": seed,
+            "draws": draws, "seed": seed, "reviewed": None if reviewed is None else str(reviewed.absolute()),
         }  # fmt: skip
         with output_folder(out, force=force) as partial, heard_warnings(voice.warn) as heard:
             found = diagnosis.find_wrong_labels(
-                tables, trusted=known, noise=noise, method=method, review=review, draws=draws,
+                tables, trusted=known, reviewed=stood, noise=noise, method=method, review=review, draws=draws,
                 title=f"{table.name}: {given.target}", settings=settings, notes=(decided,), random_seed=seed,
                 tell=voice.tell,
             ).noting(heard)  # fmt: skip
@@ -91,7 +95,7 @@ def _trusted(path: Path, given: GivenTable, tables: Tables) -> list[Any]:
     if path.suffix.lower() in (".csv", ".tsv", *PARQUET) and path.is_file():
         other = read_table(path, header="auto").frame
         if "decision" in other.columns:
-            remedy = "Apply it first: bayesrepair apply writes trusted.txt."
+            remedy = "Apply it first: bayesrepair apply writes reviewed.csv, for --reviewed."
             raise DataError("rows known to be right", f"a review with its column 'decision', '{path}'", remedy)
         if given.target in other.columns:
             classes = tables.recipe.target.classes

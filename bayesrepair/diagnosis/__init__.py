@@ -6,7 +6,14 @@ from bayesrepair.diagnosis.parts import Parts, divide
 from bayesrepair.diagnosis.preparation import Tables, check_request, prepare, prepare_alone
 from bayesrepair.diagnosis.relabelling import suggested_classes
 from bayesrepair.diagnosis.result import Diagnosis
-from bayesrepair.diagnosis.reviewed import APPLIED_FILES, Applied, apply_decisions, checked_decisions, read_reviewed
+from bayesrepair.diagnosis.reviewed import (
+    APPLIED_FILES,
+    Applied,
+    apply_decisions,
+    checked_decisions,
+    read_reviewed,
+    read_stood,
+)
 from bayesrepair.diagnosis.run import diagnose
 
 __all__ = [
@@ -26,6 +33,7 @@ __all__ = [
     "prepare",
     "prepare_alone",
     "read_reviewed",
+    "read_stood",
     "suggested_classes",
     "suspicious_constants",
 ]

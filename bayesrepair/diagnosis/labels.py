@@ -101,6 +101,7 @@ def find_wrong_labels(
     tables: Tables,
     *,
     trusted: Sequence[Any] = (),
+    reviewed: Mapping[Any, Any] | None = None,
     noise: Mechanism = "auto",
     method: Method = "auto",
     review: int | None = None,
@@ -120,6 +121,8 @@ def find_wrong_labels(
         See `bayesrepair.diagnosis.prepare_alone`; its groups get error rates of their own.
     trusted : sequence
         Ids of rows known to be right, and frames of further such rows.
+    reviewed : mapping of row id to class, optional
+        What stood in rows that were reviewed; see `bayesrepair.find_suspects`.
     noise, method
         See `bayesrepair.find_suspects`.
     review : int, optional
@@ -147,7 +150,7 @@ def find_wrong_labels(
     with steps.step("suspects", "Fitting it again with labels that can be wrong"):
         groups = None if tables.group is None else tables.train.loc[fit.rows.index, tables.group]
         found = find_suspects(
-            fit, trusted=_trusted(fit, tables, trusted), noise=noise, groups=groups, method=method,
+            fit, trusted=_trusted(fit, tables, trusted), reviewed=reviewed, noise=noise, groups=groups, method=method,
             progressbar=progressbar, random_seed=random_seed,
         )  # fmt: skip
     k = None if review is None else min(review, len(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,17 @@ from bayesrepair.diagnosis.run import Steps, Tell, fitted, options_of
 from bayesrepair.edit import Edited
 from bayesrepair.reading.text import find_delimiter, read_text
 from bayesrepair.receipt import receipt, receipt_group
-from bayesrepair.reporting import report
+from bayesrepair.reporting import report, write_csv
 from bayesrepair.reporting.csv_files import FORMULA_STARTS
-from bayesrepair.review import DECISION, Decisions, read_decisions
+from bayesrepair.review import DECISION, Decisions, matched_rows, read_decisions
 from bayesrepair.status import DataError
 from bayesrepair.suspects.suspicion import Method
 from bayesrepair.verification import verify as verify_edit
 
 APPLIED_FILES = (
-    "report.html", "corrected.csv", "trusted.txt", "posterior.nc", "receipt.json", "summary.json", "report.json",
+    "report.html", "corrected.csv", "reviewed.csv", "posterior.nc", "receipt.json", "summary.json", "report.json",
 )  # fmt: skip
+BEFORE = "before"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Applied:
     notes : tuple of str
     settings : mapping
     seconds : mapping of str to float
+    earlier : mapping of row id to class
+        What stood in rows of earlier reviews; see `read_stood`.
     """
 
     title: str
@@ -54,6 +57,7 @@ class Applied:
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     seconds: Mapping[str, float]
+    earlier: Mapping[Any, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -64,12 +68,20 @@ class Applied:
             said.append(f"Against refits it is {self.edited.verification.verdict}.")
         return " ".join(said)
 
+    @property
+    def stood(self) -> pd.Series:
+        """The class that stood in each reviewed row before anybody looked, by row id; for `find_suspects`."""
+        given = self.tables.train[self.tables.target]
+        now = {row: given[row] for row in self.decisions.trusted}
+        stood = {**now, **{row: name for row, name in self.earlier.items() if row not in self.decisions.drop}}
+        return pd.Series(stood, name=BEFORE, dtype=object).rename_axis("row")
+
     def noting(self, notes: Sequence[str]) -> Applied:
         """The same with further notes."""
         return replace(self, notes=(*self.notes, *notes))
 
     def write(self, folder: Path) -> list[Path]:
-        """Write the page, the corrected table, the ids of rows now known to be right, posteriors and receipt.
+        """Write the page, the corrected table, what stood in the rows that were reviewed, posteriors and receipt.
 
         The corrected table holds the user's own cells as they were; nothing is put in front of any.
         """
@@ -80,8 +92,7 @@ class Applied:
         )  # fmt: skip
         corrected = self.decisions.corrected(self.tables.train, self.tables.target)
         corrected.to_csv(folder / "corrected.csv", index_label="row", lineterminator="\n", encoding="utf-8")
-        ids = "".join(f"{row}\n" for row in self.decisions.trusted)
-        (folder / "trusted.txt").write_text(f"row\n{ids}", encoding="utf-8")
+        write_csv(self.stood.to_frame(), folder / "reviewed.csv")
         save_posteriors(folder / "posterior.nc", self.edited.before, self.edited.after, receipt_group(proof))
         (folder / "receipt.json").write_text(proof.to_json() + "\n", encoding="utf-8")
         text = json.dumps(self.summary(), indent=2, allow_nan=False)
@@ -136,6 +147,30 @@ def read_reviewed(path: str | os.PathLike[str]) -> pd.DataFrame:
     return frame[frame["row"] != ""].set_index("row")
 
 
+def read_stood(path: str | os.PathLike[str], tables: Tables) -> dict[Any, Any]:
+    """Read what stood in reviewed rows, as `Applied.write` wrote it: class by row id.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it lacks the columns ``row`` or ``before``, or a row or class is unknown.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"what stood in reviewed rows at '{path}'", "no such file", "apply writes it: reviewed.csv.")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not {"row", BEFORE} <= set(frame.columns):
+        got = f"columns {', '.join(map(str, frame.columns[:8]))}"
+        raise DataError(f"the columns 'row' and {BEFORE!r} in '{path}'", got, "Name the reviewed.csv that apply wrote.")
+    rows = matched_rows(pd.Index(frame["row"].map(_as_it_was)), tables.train.index)
+    known = {str(name): name for name in tables.recipe.target.classes or ()}
+    classes = frame[BEFORE].map(_as_it_was)
+    unknown = [name for name in classes if name not in known]
+    if unknown:
+        raise DataError(f"classes among {', '.join(map(repr, known))} in '{path}'", repr(unknown[0]))
+    return {row: known[name] for row, name in zip(rows, classes, strict=True)}
+
+
 def _as_it_was(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_STARTS) else cell
 
@@ -159,6 +194,7 @@ def apply_decisions(
     tables: Tables,
     decisions: Decisions,
     *,
+    earlier: Mapping[Any, Any] | None = None,
     method: str = "auto",
     verify: bool = False,
     inference: Method = "auto",
@@ -176,6 +212,8 @@ def apply_decisions(
     ----------
     tables : Tables
     decisions : Decisions
+    earlier : mapping of row id to class, optional
+        What stood in rows of earlier reviews.
     method : str
         How the posterior is edited; see `bayesrepair.edit`.
     verify : bool
@@ -206,4 +244,6 @@ def apply_decisions(
         with steps.step("verifying", "Verifying against refits of the corrected table"):
             comparison = verify_edit(edited, random_seed=random_seed, progressbar=progressbar)
             edited = replace(edited, verification=comparison)
-    return Applied(title, tables, decisions, edited, tuple(steps.notes), dict(settings or {}), steps.seconds)
+    return Applied(
+        title, tables, decisions, edited, tuple(steps.notes), dict(settings or {}), steps.seconds, dict(earlier or {})
+    )
