@@ -17,6 +17,7 @@ import zarr
 import bayesrepair as br
 from bayesrepair.status import DataError, MethodError, ScoringInterrupted
 from bayesrepair.streaming import pieces, runner
+from bayesrepair.streaming.piecewise import Piecewise
 from bayesrepair.streaming.scorer import RowScorer
 from tests.streamed import N, S, assert_same_bits, logistic_problem
 
@@ -129,7 +130,7 @@ class Stop:
     """Lets a few pieces be scored, then stops the run."""
 
     def __init__(self, monkeypatch, after, error):
-        self.calls, score = 0, RowScorer.__call__
+        self.calls, score = 0, Piecewise.__call__
 
         def call(scorer, *arguments):
             self.calls += 1
@@ -137,7 +138,7 @@ class Stop:
                 raise error
             return score(scorer, *arguments)
 
-        monkeypatch.setattr(RowScorer, "__call__", call)
+        monkeypatch.setattr(Piecewise, "__call__", call)
 
 
 def test_a_run_that_was_interrupted_goes_on_where_it_was(problem, tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bayesrepair.status import DataError, MissingExtraError
 from bayesrepair.streaming.pieces import Piece
-from bayesrepair.streaming.scorer import Columns
+from bayesrepair.streaming.piecewise import Columns, Piecewise
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -52,7 +52,7 @@ def connected(client: Client | str) -> Iterator[Client]:
 
 def on_cluster(
     client: Client,
-    function: Callable[[Any], Columns],
+    function: Piecewise,
     pieces: Sequence[Piece],
     waiting: Sequence[int],
     write: Callable[[int, Columns], None],
@@ -65,8 +65,8 @@ def on_cluster(
     Parameters
     ----------
     client : distributed.Client
-    function : callable
-        Data → columns; travels by cloudpickle.
+    function : Piecewise
+        Travels by cloudpickle.
     pieces : sequence of Piece
     waiting : sequence of int
         Which of them are to be done.
@@ -106,7 +106,7 @@ def on_cluster(
 class _Sent:
     """A function on the workers of a cluster."""
 
-    def __init__(self, client: Client, function: Callable[[Any], Columns]) -> None:
+    def __init__(self, client: Client, function: Piecewise) -> None:
         import cloudpickle
 
         self._client = client
@@ -172,5 +172,5 @@ def _done(pickled: bytes, key: str, piece: Piece) -> Columns:
     return _call(function, piece)
 
 
-def _call(function: Callable[[Any], Columns], piece: Piece) -> Columns:
-    return function(piece.load())
+def _call(function: Piecewise, piece: Piece) -> Columns:
+    return function(piece.load(), piece.start)

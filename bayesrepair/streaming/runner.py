@@ -12,17 +12,9 @@ from bayesrepair.status import ScoringInterrupted
 from bayesrepair.streaming.arrays import Arrays
 from bayesrepair.streaming.cluster import connected, on_cluster
 from bayesrepair.streaming.pieces import Piece, Source, forget
-from bayesrepair.streaming.scorer import Columns
+from bayesrepair.streaming.piecewise import Columns, Piecewise
 
 MANY_ROWS = 1_000_000  # beyond it, what is not one number a row stays on disk
-
-
-class BlockFunction(Protocol):
-    """What is done to a piece: data in, columns out; picklable by cloudpickle."""
-
-    def __call__(self, data: Any, advance: Callable[[int], None] | None = None) -> Columns:
-        """Results by name, one entry a row on the first axis."""
-        ...
 
 
 class Store(Protocol):
@@ -47,7 +39,7 @@ class Store(Protocol):
 
 
 def streamed(
-    function: BlockFunction,
+    function: Piecewise,
     source: Source,
     *,
     title: str,
@@ -59,7 +51,8 @@ def streamed(
 
     Parameters
     ----------
-    function : BlockFunction
+    function : Piecewise
+        Travels by cloudpickle.
     source : Source
     title : str
         Of the progress bar.
@@ -84,7 +77,7 @@ def streamed(
                 _by_workers(client, function, pieces, waiting, kept, progress)
                 waiting = []
             for k in waiting:
-                kept.write(k, pieces[k].start, function(pieces[k].load(), progress))
+                kept.write(k, pieces[k].start, function(pieces[k].load(), pieces[k].start, progress))
     except KeyboardInterrupt:
         if not kept.place:
             raise
@@ -100,7 +93,7 @@ def streamed(
 
 def _by_workers(
     client: Any,
-    function: BlockFunction,
+    function: Piecewise,
     pieces: Sequence[Piece],
     waiting: Sequence[int],
     kept: Store,
