@@ -16,6 +16,7 @@ from formulae.parser import ParseError
 from formulae.scanner import ScanError
 
 from bayesrepair.bridges.design import Design, design_of
+from bayesrepair.bridges.learned_scale import learned_scale
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.fit import Method, TrainablePyMCModel, fitted, settings_from
 from bayesrepair.bridges.pymc.graph import RowGraph
@@ -368,6 +369,7 @@ def columns(*values: Any) -> np.ndarray:
     return np.column_stack(values)
 
 
+OWN_PRIORS = {"SphericalT": spherical_t, "LearnedScale": learned_scale}
 NAMESPACE = {"columns": columns, "basis": columns}
 """Functions of formulas beside Bambi's own."""
 
@@ -378,5 +380,5 @@ def _term_names(model: bmb.Model) -> list[str]:
 
 def _prior(spec: tuple[str, Mapping[str, Any]]) -> bmb.Prior:
     name, arguments = spec
-    own = {"dist": spherical_t} if name == "SphericalT" else {}
+    own = {"dist": OWN_PRIORS[name]} if name in OWN_PRIORS else {}
     return bmb.Prior(name, **own, **{k: _prior(v) if isinstance(v, tuple) else v for k, v in arguments.items()})

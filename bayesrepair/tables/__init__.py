@@ -16,6 +16,8 @@ from bayesrepair.tables.sample import MAX_ROWS, whole_or_sample
 
 __all__ = ["TableRecipe", "Target", "from_table", "read_recipe", "read_target"]
 
+_CAREFUL = 0.95  # target_accept where a scale and what it multiplies are sampled together
+
 
 def from_table(
     df: Any,
@@ -25,6 +27,7 @@ def from_table(
     family: str = "auto",
     group: str | None = None,
     basis: BasisName = "linear",
+    prior_scale: Literal["unit", "learned"] = "unit",
     max_rows: int = MAX_ROWS,
     method: Literal["nuts", "laplace"] = "nuts",
     random_seed: Any = None,
@@ -57,6 +60,11 @@ def from_table(
         column; or random Fourier features of all of them together, for classes and surfaces of any shape. How much they
         add is learned (a spherical Student-t prior on their coefficients). ``"auto"`` fits all three and keeps the
         smallest within one standard error of the best by PSIS-LOO; the last note says what it chose.
+    prior_scale : {"unit", "learned"}
+        Of coefficients, where there is no formula. ``"learned"``: Normal(0, s), s ~ HalfNormal(3), for all of them
+        together. It is what `find_suspects` does best with: coefficients held near 1 cannot say how far apart classes
+        are, and what lies on the wrong side then looks like chance. It takes a NUTS sampler longer, and
+        ``target_accept`` is .95 then.
     max_rows : int
         Of a table that is not a DataFrame in memory, so many rows at most are read and modelled, a uniform random
         sample by ``random_seed``; `find_causes` with ``rows=`` ranks all of them.
@@ -89,6 +97,9 @@ def from_table(
     """
     options: dict[str, Any] = {"method": method, "random_seed": random_seed, "sample_kwargs": sample_kwargs}
     read: dict[str, Any] = {"target": target, "formula": formula, "family": family, "group": group}
+    read["prior_scale"] = prior_scale
+    if prior_scale == "learned" and method == "nuts":
+        sample_kwargs.setdefault("target_accept", _CAREFUL)
     table, said = whole_or_sample(df, max_rows=max_rows, random_seed=random_seed)
     fit = _with_basis(table, read, basis, options)
     return _noting(fit, said) if said else fit

@@ -19,6 +19,7 @@ from bayesrepair.tables.outcome import Target, read_target
 
 FEWEST_ROWS = 10
 _COEFFICIENT = 1.0  # prior sd of the effect of one sd of a predictor, on the scale of the linear predictor
+_LEARNED = 3.0  # scale of the prior of that sd where it is learned
 _INTERCEPT = 2.5
 _BASIS = {"nu": 3.0, "sigma": 1.0}  # of what a basis adds to the linear predictor: a size left to the data
 # Names that Bambi and PyMC give to parts of the model.
@@ -120,6 +121,7 @@ def read_recipe(
     family: str = "auto",
     group: str | None = None,
     basis: str = "linear",
+    prior_scale: str = "unit",
 ) -> tuple[TableRecipe, pd.DataFrame]:
     """Decide how a table becomes a model.
 
@@ -154,9 +156,14 @@ def read_recipe(
         raise DataError("at least one column that predicts", "none that varies", "Add columns to the table.")
     groups = None if group is None else _groups(group, table[group])
     coded = formula is None
+    if prior_scale not in ("unit", "learned"):
+        raise DataError("prior_scale='unit' or 'learned'", repr(prior_scale))
+    if prior_scale == "learned" and not coded:
+        remedy = "Leave the formula out, or write the model in PyMC and pass it to from_pymc."
+        raise DataError("prior_scale='unit' beside a formula, whose priors are Bambi's", repr(prior_scale), remedy)
     beyond = None if basis == "linear" else _basis(basis, table, columns, formula)
     text = _coded_formula(columns, target, group) if formula is None else completed(formula, target, group)
-    priors = _priors(outcome) if coded else {}
+    priors = _priors(outcome, prior_scale) if coded else {}
     for part, present in (("common", bool(columns)), ("group_specific", group is not None)):
         if not present:
             priors.pop(part, None)
@@ -285,7 +292,7 @@ def _unit(target: Target) -> float:
     return target.scale if target.family in ("gaussian", "t") else 1.0
 
 
-def _priors(target: Target) -> dict[str, Prior]:
+def _priors(target: Target, prior_scale: str) -> dict[str, Prior]:
     """Weakly informative priors for predictors of unit variance, on the scale of the linear predictor."""
     identity = target.family in ("gaussian", "t")
     scale = _unit(target)
@@ -302,4 +309,6 @@ def _priors(target: Target) -> dict[str, Prior]:
     }
     if identity:
         priors["sigma"] = ("HalfStudentT", {"nu": 4.0, "sigma": scale})
+    if prior_scale == "learned":
+        priors["common"] = ("LearnedScale", {"sigma": _LEARNED * scale})
     return priors

@@ -71,7 +71,7 @@ def too_large(base: Base) -> bool:
     return base.cell.n_classes > 2 and base.features.shape[1] * base.cell.n_classes > LARGE
 
 
-def problem(base: Base, *, basis: str = "features", laplace: bool = False) -> Problem:
+def problem(base: Base, *, basis: str = "features", laplace: bool = False, learned: bool = False) -> Problem:
     """Plain fit of a cell.
 
     Parameters
@@ -81,6 +81,9 @@ def problem(base: Base, *, basis: str = "features", laplace: bool = False) -> Pr
         The table (of a net, its penultimate layer), or random Fourier features of the table.
     laplace : bool
         Laplace approximation instead of draws.
+    learned : bool
+        Whether the prior scale of the slopes is learned, as by ``from_table(..., prior_scale="learned")``; that of
+        Fourier features always is.
     """
     cell = base.cell
     fourier = basis == "fourier"
@@ -90,9 +93,10 @@ def problem(base: Base, *, basis: str = "features", laplace: bool = False) -> Pr
         scale = np.where(spread > 1e-9, spread, 1.0)
         x, x_test = (x - middle) / scale, (x_test - middle) / scale
     large = too_large(base) and not fourier
-    name = (cell.name, basis, str(laplace))
+    shrunk = fourier or learned
+    name = (cell.name, basis, str(laplace), str(shrunk))
     if _LAST.name != name or _LAST.problem is None:
-        made = _closed(cell, x, x_test) if large else _sampled(cell, x, x_test, shrunk=fourier, laplace=laplace)
+        made = _closed(cell, x, x_test) if large else _sampled(cell, x, x_test, shrunk=shrunk, laplace=laplace)
         _LAST.name, _LAST.problem = name, made
     return _LAST.problem
 

@@ -30,9 +30,11 @@ class Ours:
     serves: Callable[[str], bool] = lambda net: True
 
 
-def _suspects(*, trusted: bool = False, basis: str = "features", laplace: bool = False) -> Callable:
+def _suspects(
+    *, trusted: bool = False, basis: str = "features", laplace: bool = False, learned: bool = False
+) -> Callable:
     def run(base: Base) -> dict[str, Any]:
-        some = problem(base, basis=basis, laplace=laplace)
+        some = problem(base, basis=basis, laplace=laplace, learned=learned)
         known = some.test.at(base.trusted) if trusted else None
         suspects = br.find_suspects(some.fit, trusted=known, random_seed=base.cell.seed)
         return _told(suspects, some.fit, base)
@@ -56,11 +58,11 @@ def _read(*, trusted: bool = False) -> Callable:
 def _best(*, trusted: bool = False) -> Callable:
     """By what the data call for.
 
-    The regression of the table; where that is bent (moons, radial), of its Fourier features; where it is too large to
-    be sampled (digits), and for images, what class probabilities say.
+    The regression of the table, the size of its slopes learned; where that is bent (moons, radial), of its Fourier
+    features; where it is too large to be sampled (digits), and for images, what class probabilities say.
     """
     by_net = {
-        "": _suspects(trusted=trusted),
+        "": _suspects(trusted=trusted, learned=True),
         "mlp": _suspects(trusted=trusted, basis="fourier"),
         "cnn": _read(trusted=trusted),
     }
