@@ -115,6 +115,9 @@ def find_wrong_labels(
 ) -> LabelSearch:
     """Fit a table, then the same model with labels that can be wrong.
 
+    Where there are classes and no formula, the prior scale of the coefficients is learned (see `from_table`): how far
+    apart classes are decides which rows are errors.
+
     Parameters
     ----------
     tables : Tables
@@ -144,6 +147,8 @@ def find_wrong_labels(
     for said in tables.notes:
         steps.note(said)
     options = options_of(method, draws=draws, random_seed=random_seed, progressbar=progressbar)
+    if method != "laplace" and tables.formula is None and tables.recipe.target.classes:
+        options["prior_scale"] = "learned"
     with steps.step("sampling", f"Fitting a {tables.recipe.target.family} model of {len(tables.train)} rows"):
         fit = fitted(tables, options)
     steps.note_choice(fit)
