@@ -78,11 +78,15 @@ class NoiseEvidence:
 
     def __str__(self) -> str:
         low, high = np.quantile(self.rate, [0.05, 0.95])
-        found = f"{self.confirmed} reviewed labels were wrong; " if self.confirmed else ""
+        rate = (
+            f"error rate {self.rate.mean():.3f} ({low:.3f} to {high:.3f}), about which the data removed "
+            f"{self.learned:.0%} of the prior's uncertainty"
+        )
+        if self.confirmed:  # rows left after a review were chosen for being unsuspicious: their scores say nothing
+            return f"{self.confirmed} reviewed labels were wrong; {rate}"
         return (
-            f"{found}labels that can be wrong predict the given ones by {self.gain:+.1f} ± {self.gain_se:.1f} nats "
-            f"against labels that cannot (weight {self.weight:.2f}); error rate {self.rate.mean():.3f} "
-            f"({low:.3f} to {high:.3f}), about which the data removed {self.learned:.0%} of the prior's uncertainty"
+            f"labels that can be wrong predict the given ones by {self.gain:+.1f} ± {self.gain_se:.1f} nats against "
+            f"labels that cannot (weight {self.weight:.2f}); {rate}"
         )
 
 
@@ -126,5 +130,5 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
         doubts.append("a Gaussian at the mode stands in for the posterior; method='nuts' samples it")
     if doubts:
         return Status("checked", f"{'; '.join(doubts)}; {evidence}", _ASK)
-    little = "; little speaks for wrong labels at all" if evidence.weight < 0.5 else ""
+    little = "; little speaks for wrong labels at all" if evidence.weight < 0.5 and not evidence.confirmed else ""
     return Status("ok", f"r-hat {rhat:.3f}, ESS {ess:.0f}; {evidence}{little}")

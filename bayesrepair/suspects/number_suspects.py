@@ -89,6 +89,7 @@ def number_suspects(
     groups: Any,
     method: Method,
     draws: int | None,
+    client: Any,
     progressbar: bool,
     random_seed: int | np.random.Generator | None,
 ) -> NumberSuspects:
@@ -97,8 +98,9 @@ def number_suspects(
     known = evidence(fit, trusted, groups, reviewed)
     noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
-    found = number_suspicion(noisy, train, rng, progressbar=progressbar)
-    frame = _frame(noisy, train, known, found, surprise(fit, train, progressbar=progressbar))
+    found = number_suspicion(noisy, train, rng, client=client, progressbar=progressbar)
+    surprising = surprise(fit, train, client=client, progressbar=progressbar)
+    frame = _frame(noisy, train, known, found, surprising)
     status = _status(noisy, found)
     return NumberSuspects(fit, noisy, ranked(frame, "prob_wrong", fit.table), known, found, status, seconds)
 

@@ -287,6 +287,7 @@ def find_suspects(
     groups: str | pd.Series | Iterable[Any] | None = None,
     method: Method = "auto",
     draws: int | None = None,
+    client: Any = None,
     progressbar: bool = False,
     random_seed: int | np.random.Generator | None = 0,
 ) -> Suspects:
@@ -327,6 +328,8 @@ def find_suspects(
     draws : int, optional
         Draws of each chain, at first; as many as refits of the plain fit take by default. Chains that do not agree go
         on for up to three times the time that the plain fit took.
+    client : distributed.Client or str, optional
+        A Dask cluster, or the address of its scheduler, whose workers look at the rows; the sampling stays here.
     progressbar : bool
     random_seed : int or Generator, optional
 
@@ -358,6 +361,7 @@ def find_suspects(
             groups=groups,
             method=method,
             draws=draws,
+            client=client,
             progressbar=progressbar,
             random_seed=random_seed,
         )
@@ -365,8 +369,8 @@ def find_suspects(
     known = evidence(fit, trusted, groups, reviewed)
     noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
-    found = suspicion(noisy, train, rng, progressbar=progressbar)
-    surprising = surprise(fit, train, progressbar=progressbar)
+    found = suspicion(noisy, train, rng, client=client, progressbar=progressbar)
+    surprising = surprise(fit, train, client=client, progressbar=progressbar)
     frame = ranked(_frame(noisy, train, known, found, surprising), "prob_wrong", fit.table)
     speaks = noise_evidence(noisy, known, found, surprising)
     status = noise_status(speaks, **_convergence(noisy))

@@ -17,14 +17,12 @@ from bayesrepair.model import Curved
 from bayesrepair.nested_laplace import nested_laplace
 from bayesrepair.noise import Corruptible, Flips, Mechanism, Noisy, noise_for, with_source
 from bayesrepair.numerics.blocks import row_blocks
-from bayesrepair.numerics.label_posterior import wrong
-from bayesrepair.numerics.loo import loo_log_score
-from bayesrepair.numerics.scoring import batches
 from bayesrepair.posterior import Draws, Gaussian, Posterior
-from bayesrepair.progress import row_progress
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
+from bayesrepair.streaming.scorer import RowScorer
 from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
+from bayesrepair.suspects.passes import COUNT_DRAWS, LabelPass, over_rows
 from bayesrepair.suspects.reviewed_rows import Reviewed, review_counts
 
 Method = Literal["auto", "nuts", "laplace"]
@@ -36,7 +34,6 @@ PRIOR_DRAWS = 4000
 LEVEL = "label_noise_level"  # parameter along which the posterior is skew
 LEVELS = (-5.5, -4.5, -3.7, -3.0, -2.4, -1.9, -1.4, -0.9, -0.4, 0.2)  # rates of .2 to 27 %
 FEWEST_DRAWS, CELLS = 200, 10_000_000  # draws × rows × classes that are looked at, and the fewest draws
-COUNT_DRAWS = 1000  # draws whose wrong rows are simulated and counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,37 +278,15 @@ class Suspicion:
     exceptional: np.ndarray
 
 
-def suspicion(fit: Fit, rows: Rows, rng: np.random.Generator, *, progressbar: bool = False) -> Suspicion:
-    """One pass over the rows of a noise-aware fit, block by block."""
+def suspicion(
+    fit: Fit, rows: Rows, rng: np.random.Generator, *, client: Any = None, progressbar: bool = False
+) -> Suspicion:
+    """One pass over the rows of a noise-aware fit, block by block; on the workers of ``client``, if there is one."""
     model = fit.model
     assert isinstance(model, Noisy)  # as `noisy_fit` made it
     draws = thinned(fit.draws, len(rows) * len(model.outcome.classes or (0,)))
-    batch = batches(draws.chain)
-    average = np.zeros((int(batch.max()) + 1, len(draws)))
-    average[batch, np.arange(len(draws))] = 1.0 / np.bincount(batch)[batch]
-    counted = np.linspace(0, len(draws) - 1, min(len(draws), COUNT_DRAWS)).astype(int)
-    count = np.zeros(len(counted))
-    parts: list[tuple[np.ndarray, ...]] = []
-    classes = len(model.outcome.classes or ())
-    with row_progress("Looking for wrong labels", len(rows), shown=progressbar) as progress:
-        for _, block in row_blocks(rows, len(draws), outputs=classes):
-            given = np.asarray(block.values[model.outcome.name]).astype(int)
-            truth = model.truth(draws.theta, block)
-            q = wrong(truth, given)
-            count += (rng.random((len(counted), len(block))) < q[counted]).sum(axis=1)
-            means = average @ q
-            mean = truth.mean(axis=0)
-            mean[np.arange(len(block)), given] = -1.0
-            suggested = mean.argmax(axis=1)
-            pi = model.predict(draws.theta, block)
-            looks = pi[:, np.arange(len(block)), suggested].mean(axis=0)
-            exceptional = 1 - pi.max(axis=2).mean(axis=0)
-            loo, _ = loo_log_score(model.log_lik(draws.theta, block), np.zeros(len(draws)), r_eff=draws.r_eff)
-            parts.append((q.mean(axis=0), _error(means), suggested, mean.max(axis=1), looks, loo, exceptional))
-            progress(len(block))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    prob, error, other, prob_other, looks, loo, exceptional = columns
-    return Suspicion(prob, error, other, prob_other, looks, count, loo, exceptional)
+    look = LabelPass(model, draws, int(rng.integers(2**63)))
+    return Suspicion(**over_rows(look, rows, title="Looking for wrong labels", client=client, progressbar=progressbar))
 
 
 def noise_evidence(fit: Fit, known: Evidence, found: Suspicion, surprising: np.ndarray) -> NoiseEvidence:
@@ -335,11 +310,6 @@ def mean_rate(flips: Flips, known: Evidence) -> np.ndarray:
     if not known.groups or not count.sum():
         return flips.rate[:, len(known.groups)]
     return np.einsum("sgk,g->sk", flips.rate, count / count.sum())
-
-
-def _error(means: np.ndarray) -> np.ndarray:
-    """Standard error of a mean from its batch means, (B, N) → (N,)."""
-    return means.std(axis=0, ddof=1) / np.sqrt(len(means))
 
 
 def wrong_draws(fit: Fit, rows: Rows, rng: np.random.Generator) -> np.ndarray:
@@ -370,20 +340,15 @@ def thinned(draws: Draws, cells: int) -> Draws:
     return Draws(draws.theta[kept], draws.log_weights[kept], draws.chain[kept], r_eff)
 
 
-def surprise(fit: Fit, rows: Rows, *, progressbar: bool = False) -> np.ndarray:
+def surprise(fit: Fit, rows: Rows, *, client: Any = None, progressbar: bool = False) -> np.ndarray:
     """Minus the PSIS-LOO log score of training rows under a fit, nats, shape (N,); high is surprising.
 
-    The ranking of a model in which no outcome can be wrong.
+    The ranking of a model in which no outcome can be wrong. ``client``: a Dask cluster whose workers compute it.
 
     References
     ----------
     Vehtari, Gelman, Gabry (2017), arXiv:1507.04544.
     """
     draws = thinned(fit.draws, len(rows) * len(fit.model.outcome.classes or (0,)))
-    log_w = np.log(np.maximum(draws.weights, np.finfo(float).tiny))
-    parts = []
-    with row_progress("Scoring surprise", len(rows), shown=progressbar) as progress:
-        for _, block in row_blocks(rows, len(draws)):
-            parts.append(-loo_log_score(fit.model.log_lik(draws.theta, block), log_w, r_eff=draws.r_eff)[0])
-            progress(len(block))
-    return np.concatenate(parts)
+    scorer = RowScorer(fit.model, draws)
+    return over_rows(scorer, rows, title="Scoring surprise", client=client, progressbar=progressbar)["surprise"]
