@@ -169,7 +169,7 @@ def on_workers(folder: Path) -> list[dict[str, Any]]:
     alone = fingerprint(br.find_causes(fit, failures, **options))
     lines = [{"what": f"{CLUSTER_ROWS} rows, one process", "same_bits": True, "seconds": time.perf_counter() - started}]
     patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"})
-    where = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    where = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with patience, LocalCluster(**where) as workers, Client(workers) as client:
         for what, after in (("cold", None), ("warm", None), ("one killed", 2.0)):
             started = time.perf_counter()

@@ -12,13 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
+from typer.testing import CliRunner
 
 import bayesrepair as br
+from bayesrepair.cli import app
 from bayesrepair.status import DataError, ScoringInterrupted
 from bayesrepair.streaming import cluster, pieces
 from tests.streamed import assert_same_bits, logistic_problem
 
 ROWS = 2000
+
+# sockets that Dask leaves to the garbage collector, when a worker dies above all
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +41,7 @@ def client():
     }  # a killed worker takes long to come back on a busy core
     with (
         dask.config.set(patient),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as workers,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as workers,
         Client(workers, set_as_default=False) as client,
     ):
         yield client
@@ -52,17 +60,30 @@ def test_two_workers_give_the_bits_of_one_process(problem, client):
     assert_same_bits(scored(*problem, client=client), scored(*problem))
 
 
-def test_a_pymc_model_is_sent_and_compiled_once_a_worker(client, tmp_path):
+@pytest.fixture(scope="module")
+def table_problem():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"a": rng.normal(size=600), "b": rng.normal(size=600)})
     table["y"] = np.where(rng.random(600) < 1 / (1 + np.exp(-table["a"])), "yes", "no")
-    fit = br.from_table(table.iloc[:200], target="y", method="laplace")
+    return br.from_table(table.iloc[:200], target="y", method="laplace"), table
+
+
+def test_a_pymc_model_is_sent_and_compiled_once_a_worker(table_problem, client, tmp_path):
+    fit, table = table_problem
     table.to_parquet(tmp_path / "rows.parquet", row_group_size=70)
     options = {"rows": tmp_path / "rows.parquet", "store": tmp_path / "scores.zarr"}
     there = scored(fit, table.iloc[200:220], client=client, **options)
     assert_same_bits(there, scored(fit, table.iloc[200:220], rows=options["rows"]))
     held = client.run(lambda: len(sys.modules["bayesrepair.streaming.cluster"]._functions))
     assert set(held.values()) == {1}
+
+
+def test_suspects_from_workers_are_those_of_one_process(table_problem, client):
+    fit, _ = table_problem
+    here = br.find_suspects(fit, method="laplace")
+    there = br.find_suspects(fit, method="laplace", client=client)
+    pd.testing.assert_frame_equal(there.frame(), here.frame(), check_exact=True)
+    np.testing.assert_array_equal(there.suspicion.count, here.suspicion.count)
 
 
 def slow(seconds):
@@ -129,9 +150,18 @@ def address():
         port = free.getsockname()[1]
     where = f"tcp://127.0.0.1:{port}"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", where, "--nthreads", "1", "--no-dashboard"]
+    worker = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        where,
+        "--nthreads",
+        "1",
+        "--dashboard-address",
+        ":0",
+    ]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    started = [subprocess.Popen([*command, "--no-dashboard"], **silent), subprocess.Popen(worker, **silent)]
+    started = [subprocess.Popen([*command, "--dashboard-address", ":0"], **silent), subprocess.Popen(worker, **silent)]
     yield where
     for process in reversed(started):
         process.terminate()
@@ -140,6 +170,23 @@ def address():
 
 def test_an_address_is_enough(problem, address):
     assert_same_bits(scored(*problem, client=address), scored(*problem))
+
+
+def test_the_command_line_takes_an_address(table_problem, address, tmp_path):
+    table_problem[1].iloc[:200].to_csv(tmp_path / "rows.csv", index=False)
+
+    def run(out, *options):
+        where = [str(tmp_path / "rows.csv"), "--target", "y", "--method", "laplace", "--out", str(tmp_path / out)]
+        return CliRunner().invoke(app, ["suspects", *where, *options])
+
+    for out, options in (("here", []), ("there", ["--dask", address])):
+        result = run(out, *options)
+        assert result.exit_code == 0, result.output
+    here, there = (pd.read_csv(tmp_path / out / "suspects.csv") for out in ("here", "there"))
+    pd.testing.assert_frame_equal(there, here, check_exact=True)
+    refused = run("nowhere", "--dask", "no address")
+    assert refused.exit_code == 2
+    assert "dask scheduler" in " ".join(refused.output.split())
 
 
 def test_what_is_no_cluster_is_refused(problem):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import typer
 
+from bayesrepair.cli.cluster import Dask, cluster_at
 from bayesrepair.cli.errors import clear_errors, heard_warnings
 from bayesrepair.cli.folder import output_folder, refuse_taken
 from bayesrepair.status import DataError
@@ -50,6 +51,7 @@ def diagnose(
     verify: Annotated[bool, typer.Option("--verify", help="Compare with refits; costs two refits.")] = False,
     draws: Annotated[int, typer.Option(min=50, help="Draws a chain.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    dask: Dask = None,
     out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("diagnosis"),
     force: Annotated[bool, typer.Option("--force", help="Replace the output of an earlier run.")] = False,
 ) -> None:
@@ -80,7 +82,11 @@ def diagnose(
         diagnosis.check_request(tables, top=size, action=action, method=method)
         decided = f"{given.described}; {tables.described}"
         voice.say(decided)
-        with output_folder(out, force=force) as partial, heard_warnings(voice.warn) as heard:
+        with (
+            cluster_at(dask) as client,
+            output_folder(out, force=force) as partial,
+            heard_warnings(voice.warn) as heard,
+        ):
             found = diagnosis.diagnose(
                 tables,
                 failed=failed,
@@ -93,6 +99,7 @@ def diagnose(
                 draws=draws,
                 title=f"{train.name}: {given.target}",
                 notes=(decided,),
+                client=client,
                 random_seed=seed,
                 tell=voice.tell,
             ).noting(heard)

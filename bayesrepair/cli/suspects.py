@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from bayesrepair.cli.cluster import Dask, cluster_at
 from bayesrepair.cli.diagnose import BasisName, Family
 from bayesrepair.cli.errors import clear_errors, heard_warnings
 from bayesrepair.cli.folder import output_folder, refuse_taken
@@ -47,6 +48,7 @@ def suspects(
     ] = "auto",
     draws: Annotated[int, typer.Option(min=50, help="Draws a chain.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    dask: Dask = None,
     out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("suspects"),
     force: Annotated[bool, typer.Option("--force", help="Replace the output of an earlier run.")] = False,
 ) -> None:
@@ -73,11 +75,15 @@ def suspects(
             "header": header, "formula": formula, "family": family, "basis": basis, "noise": noise, "inference": method,
             "draws": draws, "seed": seed, "reviewed": None if reviewed is None else str(reviewed.absolute()),
         }  # fmt: skip
-        with output_folder(out, force=force) as partial, heard_warnings(voice.warn) as heard:
+        with (
+            cluster_at(dask) as client,
+            output_folder(out, force=force) as partial,
+            heard_warnings(voice.warn) as heard,
+        ):
             found = diagnosis.find_wrong_labels(
                 tables, trusted=known, reviewed=stood, noise=noise, method=method, review=review, draws=draws,
-                title=f"{table.name}: {given.target}", settings=settings, notes=(decided,), random_seed=seed,
-                tell=voice.tell,
+                title=f"{table.name}: {given.target}", settings=settings, notes=(decided,), client=client,
+                random_seed=seed, tell=voice.tell,
             ).noting(heard)  # fmt: skip
             voice.tell("Writing the report", "step")
             names = [path.name for path in found.write(partial)]

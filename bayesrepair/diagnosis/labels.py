@@ -109,6 +109,7 @@ def find_wrong_labels(
     title: str = "Suspects",
     settings: Mapping[str, Any] | None = None,
     notes: tuple[str, ...] = (),
+    client: Any = None,
     random_seed: int = 0,
     progressbar: bool = True,
     tell: Tell | None = None,
@@ -134,6 +135,8 @@ def find_wrong_labels(
         Draws a chain.
     title, settings, notes
         For the files.
+    client : distributed.Client or str, optional
+        Of the Dask cluster that looks at the rows; see `bayesrepair.find_suspects`.
     random_seed : int
     progressbar : bool
     tell : callable, optional
@@ -156,7 +159,7 @@ def find_wrong_labels(
         groups = None if tables.group is None else tables.train.loc[fit.rows.index, tables.group]
         found = find_suspects(
             fit, trusted=_trusted(fit, tables, trusted), reviewed=reviewed, noise=noise, groups=groups, method=method,
-            progressbar=progressbar, random_seed=random_seed,
+            client=client, progressbar=progressbar, random_seed=random_seed,
         )  # fmt: skip
     k = None if review is None else min(review, len(found))
     return LabelSearch(title, found, review_frame(found, k), tuple(steps.notes), dict(settings or {}), steps.seconds)

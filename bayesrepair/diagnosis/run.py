@@ -74,6 +74,7 @@ def diagnose(
     truth: pd.Series | None = None,
     title: str = "Diagnosis",
     notes: tuple[str, ...] = (),
+    client: Any = None,
     random_seed: int = 0,
     progressbar: bool = True,
     tell: Tell | None = None,
@@ -104,6 +105,8 @@ def diagnose(
         By row id: rows made wrong on purpose, to see how well they are found.
     title, notes : str, tuple of str
         For the report.
+    client : distributed.Client or str, optional
+        Of the Dask cluster that scores the training rows; see `find_causes`.
     random_seed : int
     progressbar : bool
     tell : callable, optional
@@ -136,14 +139,16 @@ def diagnose(
         failures = _failures(fit, tables.held_out, failed, level)
     parts = divide(failures, choosing=top == "auto", repairing=action != "none", random_seed=random_seed)
     steps.note(parts.described)
+    scoring: dict[str, Any] = {"against": against, "client": client, "random_seed": seeds[0]}
     with steps.step("scoring", f"Ranking {len(fit.rows)} training rows by what they do to the failures"):
-        causes = _ranked(fit, parts.scoring, against, 20 if top == "auto" else top, seeds[0], progressbar=progressbar)
+        first = 20 if top == "auto" else max(top, 1)
+        causes = find_causes(fit, parts.scoring, top=first, progressbar=progressbar, **scoring)
     choice, k = None, 0 if top == "auto" or action == "none" else top
     if parts.choosing is not None:
         with steps.step("choosing", "Choosing how many rows to remove, on held-out rows"):
             choice = _chosen(fit, causes, parts, against, seeds[1], progressbar=progressbar)
         k = choice.k
-        causes = _ranked(fit, parts.scoring, against, k or 20, seeds[0], progressbar=False)
+        causes = find_causes(fit, parts.scoring, top=k or 20, progressbar=False, **scoring)
         steps.note(_explained(choice))
     elif action != "none" and not k:
         steps.note("Too few failures to choose how many rows to remove: nothing is repaired. Give a number with top.")
@@ -220,10 +225,6 @@ def _failures(fit: Fit, held: pd.DataFrame, failed: np.ndarray | None, level: fl
             f"There is nothing to explain. Hold out more rows, {narrower}or list the failures with --failures.",
         )
     return failures
-
-
-def _ranked(fit: Fit, scoring: Failures, against: Against, top: int, seed: int, *, progressbar: bool) -> Causes:
-    return find_causes(fit, scoring, against=against, top=max(top, 1), progressbar=progressbar, random_seed=seed)
 
 
 def _chosen(fit: Fit, causes: Causes, parts: Parts, against: Against, seed: int, *, progressbar: bool) -> Choice:
