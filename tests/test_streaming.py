@@ -11,7 +11,9 @@ import cloudpickle
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
+import xarray as xr
 import zarr
 
 import bayesrepair as br
@@ -67,6 +69,22 @@ def test_the_same_rows_have_the_same_scores_from_every_source(table_problem, tmp
         again = scored(fit, failures, rows=rows)
         pd.testing.assert_frame_equal(again.frame(), memory.frame(), check_exact=True, check_index_type=False)
         np.testing.assert_array_equal(again.rows.at(np.array([5, 700])).values["y"], table["y"].iloc[[5, 700]] == "yes")
+
+
+@pytest.mark.parametrize("chunks", [None, 170])
+def test_a_dataset_of_arrays_is_scored_by_a_pymc_model(chunks):
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(700, 2))
+    y = rng.normal(x @ [1.0, -1.0])
+    with pm.Model() as model:
+        b = pm.Normal("b", shape=2)
+        pm.Normal("y", pm.Data("x", x[:200]) @ b, 1.0, observed=y[:200])
+    fit = br.from_pymc(model, method="laplace")
+    data = xr.Dataset({"x": (("obs", "k"), x), "y": ("obs", y)}, coords={"obs": np.arange(700) + 5})
+    failures = {"x": x[:9], "y": y[:9] + 3}
+    found = scored(fit, failures, rows=data if chunks is None else data.chunk({"obs": chunks}))
+    memory = scored(fit, failures, rows=br.Rows({"x": x, "y": y}, np.arange(700) + 5))
+    assert_same_bits(found, memory)
 
 
 def test_rows_that_are_the_fits_own_have_their_own_scores(table_problem):

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import bayesrepair as br
 from bayesrepair.cli import app
-from bayesrepair.status import DataError, ScoringInterrupted
+from bayesrepair.status import DataError, MissingExtraError, ScoringInterrupted
 from bayesrepair.streaming import cluster, pieces
 from tests.streamed import assert_same_bits, logistic_problem
 
@@ -194,3 +194,9 @@ def test_what_is_no_cluster_is_refused(problem):
         scored(*problem, client="no address")
     with pytest.raises(DataError, match=r"distributed\.Client"):
         scored(*problem, client=3)
+
+
+def test_without_dask_the_line_to_type_is_said(problem, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'bayesrepair\[dask\]'"):
+        scored(*problem, client="tcp://127.0.0.1:1")
