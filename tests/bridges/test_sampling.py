@@ -12,7 +12,6 @@ from conftest import poisson_model
 
 import bayesrepair as br
 from bayesrepair.bridges.pymc import fit as fit_module
-from bayesrepair.bridges.pymc import sampling as sampling_module
 from bayesrepair.bridges.pymc.graph import RowGraph, RowInput
 from bayesrepair.bridges.pymc.sampling import NutsSettings, RefitSampler, run_nuts
 from bayesrepair.bridges.pymc.unconstrain import unconstrain
@@ -159,7 +158,7 @@ class Stopped:
 
 
 def test_short_trace_is_never_used(monkeypatch):
-    monkeypatch.setattr(sampling_module.nutpie, "sample", lambda *a, **k: Stopped(137))
+    monkeypatch.setattr("nutpie.sample", lambda *a, **k: Stopped(137))
     with pytest.raises(SamplingInterrupted, match="500 draws in each of 4 chains were asked for, 137"):
         run_nuts(None, static_graph(8), SETTINGS, seed=0)
 
@@ -167,14 +166,14 @@ def test_short_trace_is_never_used(monkeypatch):
 def test_trace_with_holes_is_never_used(monkeypatch):
     stopped = Stopped(500)
     stopped.tree["posterior"]["mean"].values[2, 400:] = np.nan
-    monkeypatch.setattr(sampling_module.nutpie, "sample", lambda *a, **k: stopped)
+    monkeypatch.setattr("nutpie.sample", lambda *a, **k: stopped)
     with pytest.raises(SamplingInterrupted):
         run_nuts(None, static_graph(8), SETTINGS, seed=0)
 
 
 def test_ctrl_c_stops_the_chains(monkeypatch):
     stopped = Stopped(137, interrupted=True)
-    monkeypatch.setattr(sampling_module.nutpie, "sample", lambda *a, **k: stopped)
+    monkeypatch.setattr("nutpie.sample", lambda *a, **k: stopped)
     with pytest.raises(SamplingInterrupted, match="interrupted"):
         run_nuts(None, static_graph(8), SETTINGS, seed=0)
     assert stopped.cancelled

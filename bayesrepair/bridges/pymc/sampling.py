@@ -17,6 +17,7 @@ from pytensor.graph.replace import clone_replace
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.diagnostics import diagnosed, gradients_taken
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.matrix_vector import with_loops
 from bayesrepair.bridges.pymc.whitened import whitened_target
 from bayesrepair.posterior import Draws, Posterior, Sampling
 from bayesrepair.status import DataError, MethodError, SamplingInterrupted
@@ -227,7 +228,7 @@ def compile_target(graph: RowGraph, blocks: int) -> CompiledTarget:
         total: Any = clone_replace([graph.log_prior], flat)[0]
         for block in range(blocks):
             total = total + _weighted_block(graph, flat, data, block)
-        pm.Potential("log target", total)
+        pm.Potential("log target", with_loops(total, flat.values()))
     compiled = nutpie.compile_pymc_model(target)
     return CompiledTarget(compiled, blocks, time.perf_counter() - started)
 
