@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +52,13 @@ def written(folder: Path, size: int) -> Path:
     """A Parquet file of so many rows, made group by group."""
     path = folder / f"rows-{size}.parquet"
     if not path.exists():
-        rng, partial = np.random.default_rng(size), path.with_suffix(".partial")
+        rng, unfinished = np.random.default_rng(size), path.with_suffix(".partial")
         schema = pa.Schema.from_pandas(table(1, rng), preserve_index=False)
-        with pq.ParquetWriter(partial, schema) as file:
+        with pq.ParquetWriter(unfinished, schema) as file:
             for start in range(0, size, ROW_GROUP):
                 part = table(min(ROW_GROUP, size - start), rng)
                 file.write_table(pa.Table.from_pandas(part, schema=schema, preserve_index=False))
-        partial.rename(path)
+        unfinished.rename(path)
     return path
 
 
@@ -196,13 +198,25 @@ def sizes(folder: Path, most: int) -> pd.DataFrame:
     lines = []
     for source, rows in SIZES.items():
         for size in (size for size in rows if size <= most):
-            written(folder, size)
-            shown = _child(folder, "--size", str(size), "--source", source).stdout
-            lines.append(json.loads(shown.splitlines()[-1]))
+            lines.append(kept(folder / f"{source}-{size}.json", partial(measured, folder, size, source)))
             print(lines[-1], flush=True)
-            if size > 10**6:
-                written(folder, size).unlink()
     return pd.DataFrame(lines)
+
+
+def measured(folder: Path, size: int, source: str) -> dict[str, Any]:
+    """One size in a fresh process; a very long file is not kept."""
+    path = written(folder, size)
+    shown = _child(folder, "--size", str(size), "--source", source).stdout
+    if size > 10**6:
+        path.unlink()
+    return json.loads(shown.splitlines()[-1])
+
+
+def kept(path: Path, measure: Callable[[], Any]) -> Any:
+    """What was measured before in this folder, or is now."""
+    if not path.exists():
+        path.write_text(json.dumps(measure()))
+    return json.loads(path.read_text())
 
 
 def main(argv: list[str]) -> None:
@@ -210,7 +224,7 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks scale", description=__doc__.splitlines()[0])
     parser.add_argument("--most", type=float, default=1e7, help="rows of the largest size")
     parser.add_argument("--part", choices=("sizes", "kills", "workers"), help="only this; nothing is written")
-    parser.add_argument("--folder", type=Path, help="where the rows are kept; a temporary folder by default")
+    parser.add_argument("--folder", type=Path, help="where rows and lines are kept, to go on from")
     parser.add_argument("--size", type=int, help="score so many rows in this process and print what it took")
     parser.add_argument("--source", choices=tuple(SIZES), default="parquet")
     parser.add_argument("--resume", help="score into this store in this process and print a hash of the results")
@@ -222,17 +236,18 @@ def main(argv: list[str]) -> None:
     else:
         with tempfile.TemporaryDirectory(prefix="bayesrepair-scale-") as temporary:
             folder = options.folder or Path(temporary)
-            make_problem(folder)
+            if not (folder / "problem.pickle").exists():
+                make_problem(folder)
             _run(folder, int(options.most), options.part)
 
 
 def _run(folder: Path, most: int, part: str | None) -> None:
     bits = []
     if part in (None, "kills"):
-        bits.append(killed_runs(folder))
+        bits.append(kept(folder / "kills.json", partial(killed_runs, folder)))
         print(bits[-1], flush=True)
     if part in (None, "workers"):
-        bits += on_workers(folder)
+        bits += kept(folder / "workers.json", partial(on_workers, folder))
         print(pd.DataFrame(bits).to_string(), flush=True)
     frame = sizes(folder, most) if part in (None, "sizes") else pd.DataFrame()
     if part is None:
