@@ -8,13 +8,15 @@ from functools import cached_property
 import numpy as np
 
 from bayesrepair.numerics.model_weight import bootstrap_weight
-from bayesrepair.status import Status
+from bayesrepair.status import Level, Status
+from bayesrepair.suspects.neighbours import Neighbours
 
 GOOD_RHAT, ENOUGH = 1.01, 400.0  # r̂, and effective draws, that every parameter should reach
 CLEAR = 0.95  # weight of the noise-aware model from which on its word is taken
 MUCH_OVERLAP = 0.1  # share of records that are exceptions by nature, beyond which the model's shape matters
 
 _ASK = "Have the first rows checked before the others, and pass what was found as reviewed=."
+_SHAPE = "Give the model more shape, such as from_table(..., basis='auto')."
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +33,8 @@ class NoiseEvidence:
         Share of wrong labels: draws of the posterior and of the prior.
     confirmed : int
         Labels that somebody found to be wrong.
+    neighbours : Neighbours, optional
+        Whether rows like the suspects disagree with them.
     """
 
     difference: np.ndarray
@@ -38,6 +42,7 @@ class NoiseEvidence:
     rate: np.ndarray
     prior_rate: np.ndarray
     confirmed: int = 0
+    neighbours: Neighbours | None = None
 
     @property
     def gain(self) -> float:
@@ -72,6 +77,12 @@ class NoiseEvidence:
         return self.weight if self.overlaps and not self.confirmed else 1.0
 
     @property
+    def shape(self) -> Level:
+        """Whether the model may miss a shape: ``unreliable`` where it likely does and no label was found wrong."""
+        level: Level = "ok" if self.neighbours is None else self.neighbours.level
+        return "checked" if level == "unreliable" and self.confirmed else level
+
+    @property
     def learned(self) -> float:
         """Share of the prior variance of the logarithm of the error rate that the data removed; at least 0."""
         return float(max(0.0, 1 - np.log(self.rate).var() / np.log(self.prior_rate).var()))
@@ -82,6 +93,8 @@ class NoiseEvidence:
             f"error rate {self.rate.mean():.3f} ({low:.3f} to {high:.3f}), about which the data removed "
             f"{self.learned:.0%} of the prior's uncertainty"
         )
+        if self.neighbours is not None:
+            rate = f"{rate}; {self.neighbours}"
         if self.confirmed:  # rows left after a review were chosen for being unsuspicious: their scores say nothing
             return f"{self.confirmed} reviewed labels were wrong; {rate}"
         return (
@@ -102,8 +115,9 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
     Returns
     -------
     Status
-        ``unreliable``: the chains do not agree. ``checked``: they do, yet a label that is wrong and an exception by
-        nature cannot be told apart, or the posterior is a Gaussian at the mode. ``ok``: neither.
+        ``unreliable``: the chains do not agree, or most rows like the suspects carry their class where the model
+        expects another. ``checked``: a label that is wrong and an exception by nature cannot be told apart, more rows
+        carry the class of suspects than the model expects, or the posterior is a Gaussian at the mode. ``ok``: none.
 
     Examples
     --------
@@ -115,7 +129,13 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
         seen = f"the chains of the noise-aware model do not agree well enough: r-hat {rhat:.3f}, ESS {ess:.0f}"
         wanted = f"(wanted: at most {GOOD_RHAT}, at least {ENOUGH:.0f})"
         return Status("unreliable", f"{seen} {wanted}", "Pass more draws=, such as twice as many.")
+    if evidence.shape == "unreliable":
+        seen = "rows like the suspects carry the same label: the model, not the labels, is likely wrong there"
+        known = "If somebody knows that labels of such rows are wrong together, pass what was found as reviewed=."
+        return Status("unreliable", f"{seen}; {evidence}", f"{_SHAPE} {known}")
     doubts = []
+    if evidence.shape == "checked":
+        doubts.append("rows like the suspects carry the same label too often: the model may miss a shape")
     if evidence.overlaps:
         doubts.append(
             f"the classes overlap ({evidence.exceptions:.0%} of the records are exceptions by nature), and what looks "
@@ -129,6 +149,7 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
     if np.isnan(rhat):
         doubts.append("a Gaussian at the mode stands in for the posterior; method='nuts' samples it")
     if doubts:
-        return Status("checked", f"{'; '.join(doubts)}; {evidence}", _ASK)
+        remedy = _ASK if evidence.shape == "ok" else f"{_SHAPE} {_ASK}"
+        return Status("checked", f"{'; '.join(doubts)}; {evidence}", remedy)
     little = "; little speaks for wrong labels at all" if evidence.weight < 0.5 and not evidence.confirmed else ""
     return Status("ok", f"r-hat {rhat:.3f}, ESS {ess:.0f}; {evidence}{little}")

@@ -21,6 +21,7 @@ from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
 from bayesrepair.streaming.scorer import RowScorer
+from bayesrepair.suspects.neighbours import neighbour_check
 from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
 from bayesrepair.suspects.passes import COUNT_DRAWS, LabelPass, over_rows
 from bayesrepair.suspects.reviewed_rows import Reviewed, review_counts
@@ -290,7 +291,7 @@ def suspicion(
 
 
 def noise_evidence(fit: Fit, known: Evidence, found: Suspicion, surprising: np.ndarray) -> NoiseEvidence:
-    """What speaks for wrong labels: the noise-aware fit against the plain one, and its noise against the prior."""
+    """Fit with noise against plain fit, its noise against the prior, and suspects against the rows near them."""
     model = fit.model
     assert isinstance(model, Noisy)  # as above
     prior = model.flip_prior(PRIOR_DRAWS, np.random.default_rng(0))
@@ -301,6 +302,7 @@ def noise_evidence(fit: Fit, known: Evidence, found: Suspicion, surprising: np.n
         rate=mean_rate(model.flips(fit.draws.theta), known).mean(axis=1),
         prior_rate=mean_rate(prior, known).mean(axis=1),
         confirmed=known.confirmed,
+        neighbours=neighbour_check(fit, np.random.default_rng(0)),
     )
 
 

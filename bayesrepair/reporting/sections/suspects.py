@@ -58,8 +58,17 @@ def asked(suspects: Suspects, facts: Sequence[tuple[str, str]], notes: Sequence[
     sampled = posterior if np.isfinite(suspects.rhat) else [("Posterior", "Gaussian at the mode")]
     known = int(suspects.evidence.trusted.sum())
     rows = [("Rows", whole(len(suspects))), ("Rows known to be right", whole(known))]
-    blocks: list[Block] = [Facts([*rows, *facts, *sampled])]
+    blocks: list[Block] = [Facts([*rows, *facts, *sampled, *_nearby(suspects)])]
     return Section("asked", "Data and model", [*blocks, *([Items(list(notes))] if notes else [])])
+
+
+def _nearby(suspects: Suspects) -> list[tuple[str, str]]:
+    """How many rows like the suspects carry their class, where that can be told."""
+    nearby = None if suspects.noise_evidence is None else suspects.noise_evidence.neighbours
+    if nearby is None:
+        return []
+    text = f"{percent(nearby.share)}; the model expects {percent(nearby.expected)}"
+    return [("Rows like a suspect that carry its class", text)]
 
 
 def rows(suspects: Suspects, shown: int = SHOWN) -> Section:
