@@ -20,7 +20,7 @@ from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status
 
 PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
-PLENTIFUL_SHARE = 0.35  # of the draws, where these are few
+PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 SHARE_FOR_MORE = 0.25  # of a refit's time, for more effective draws of what is ok already
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 
