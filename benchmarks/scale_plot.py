@@ -20,15 +20,15 @@ def plot(frame: pd.DataFrame, path: Path) -> None:
     left, right = figure.subplots(1, 2)
     for source, part in frame.groupby("source"):
         colour = _COLOURS[str(source)]
-        left.plot(part["rows"], part["seconds"], "o-", color=colour, label=_NAMES[str(source)])
+        left.plot(part["rows"], part["cpu_seconds"], "o-", color=colour, label=_NAMES[str(source)])
         right.plot(part["rows"], part["above_mb"], "o-", color=colour)
     largest = frame.loc[frame["rows"].idxmax()]
     span = np.array([frame["rows"].min(), frame["rows"].max()])
-    left.plot(span, largest["seconds"] * span / largest["rows"], ":", color=MUTED, label="linear in the rows")
+    left.plot(span, largest["cpu_seconds"] * span / largest["rows"], ":", color=MUTED, label="linear in the rows")
     right.plot(span, frame["draws_x_rows_mb"].max() * span / span[1], ":", color=MUTED, label="draws × rows in float64")
     right.axhline(1000, color=INK, linewidth=0.8)
     right.annotate("1 GB", (span[0], 1000), textcoords="offset points", xytext=(2, 4), color=INK, fontsize=9)
-    for ax, label in ((left, "seconds"), (right, "MB above the data, at the peak")):
+    for ax, label in ((left, "CPU seconds"), (right, "MB above the data, at the peak")):
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlabel("rows × 2000 draws", color=INK)
