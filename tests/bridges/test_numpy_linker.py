@@ -85,7 +85,8 @@ def test_what_cannot_be_one_function_is_left_to_pytensor(flag):
 
 
 def test_a_loop_is_left_to_pytensor():
-    total = pytensor.scan(lambda a, b: b + a, sequences=[y], outputs_info=[pt.constant(np.float64(0), dtype="float64")], return_updates=False)
+    nothing = pt.constant(np.float64(0), dtype="float64")
+    total = pytensor.scan(lambda a, b: b + a, sequences=[y], outputs_info=[nothing], return_updates=False)
     made = pytensor.function([y], total, mode=OURS)
     np.testing.assert_allclose(made(VALUES[y]), np.cumsum(VALUES[y]))
 
