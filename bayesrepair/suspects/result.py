@@ -299,7 +299,9 @@ def find_suspects(
 
         prob_wrong = E_θ[Σ_{c≠y} π_c T_cy / Σ_c π_c T_cy],
 
-    π being the model's probability of each class.
+    π being the model's probability of each class. What looks like wrong labels can be a shape of the classes that the
+    model lacks: where rows like the suspects carry their class more often than the model expects, the status says so
+    (`bayesrepair.suspects.neighbours.neighbour_check`).
 
     Parameters
     ----------
