@@ -15,11 +15,14 @@ BENCHMARKS = {
     "ranks": "calibration of rank intervals and prob_top, however few failures were seen",
     "ledger": "processes of a ledger killed a hundred times at random points",
     "suspects": "mislabelled training records: average precision and calibration against peers (BENCHMARKS B2)",
+    "neighbours": "suspects against the rows near them: false alarms, and shapes that a model lacks",
     "suspects_numbers": "gross errors planted in measurements and counts, and data without any",
     "rehearsal": "do rehearsals of planted errors cover what true errors come to? what a needless repair costs",
     "set_search": "a set of rows found together against the top of the single scores; clean rows",
+    "startup": "where the seconds of the demo and of imports go, with empty and filled caches of compiled code",
     "scoring": "speed of scoring against the limit, the general path and pm.compute_log_likelihood (BENCHMARKS B4)",
     "scale": "a thousand to ten million rows: seconds, memory, killed runs, Dask workers",
+    "guard": "what got slower: ratios of the tables as they are now against those of the last commit",
     "memory": "peak memory of scoring against the number of rows",
 }
 

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from bayesrepair.bridges.pymc.model import PyMCModel, pymc_model
 from bayesrepair.rows import Rows
+from benchmarks.guard import guard
 from benchmarks.results import save
 
 DRAWS, FEATURES, ROWS, BLOCK, GROUPS = 2000, 20, 8000, 500, 85
@@ -185,3 +186,4 @@ def main(argv: list[str]) -> None:
     if not options.likelihood:
         table = frame.set_index(["likelihood", "reduction"])
         print(f"written to {save('scoring', frame, table=table, about=__doc__.strip())}")
+        guard("scoring", frame)
