@@ -92,8 +92,9 @@ def test_only_bridges_import_the_packages_they_bridge():
 
 
 # Packages that take long to load and are not needed before something is sampled, smoothed, drawn or reported.
-HEAVY = {"pymc", "pytensor", "torch", "bambi", "nutpie", "arviz_stats", "scipy.stats", "sklearn", "matplotlib", "arviz"}
-COMPILES = {"pymc", "pytensor"}
+HEAVY = {"pymc", "pytensor", "torch", "bambi", "nutpie", "arviz", "arviz_stats", "scipy.stats", "sklearn", "matplotlib"}
+HEAVY |= {"numba", "dask", "zarr", "pyarrow.dataset"}
+COMPILES = {"pymc", "pytensor", "numba"}
 
 
 @pytest.mark.parametrize(

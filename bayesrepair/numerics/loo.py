@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesrepair.numerics.loo_kernel import loo_scores
 from bayesrepair.numerics.psis import FEWEST_DRAWS, flat_tail_size, tail_size
 
 
@@ -32,6 +31,8 @@ def loo_log_score(log_lik: np.ndarray, log_weight: np.ndarray, *, r_eff: float =
     >>> np.exp(loo_log_score(log_lik, np.zeros(2))[0]).round(6)
     array([0.333333])
     """
+    from bayesrepair.numerics.loo_kernel import loo_scores  # numba takes long to load
+
     size, count = log_lik.shape
     score, khat = np.zeros(count), np.zeros(count)
     if not size or not count:
