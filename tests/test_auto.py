@@ -137,6 +137,15 @@ def test_few_draws_of_a_transport_get_one_move_each(monkeypatch):
     assert error(result) < 0.1
 
 
+@pytest.mark.parametrize("seconds", [1e9, 1e-9])
+def test_the_rungs_that_were_tried_repeat_the_climb_without_the_clock(monkeypatch, seconds):
+    monkeypatch.setitem(EDITORS, "transport", Lean)
+    first = edited(seconds=seconds, rungs=LADDER[1:])
+    again = edited(rungs=tuple(name for name, _ in tried(first)), priced=False)  # as a ledger replays it
+    assert tried(again) == tried(first)
+    np.testing.assert_array_equal(again.after.draws.theta, first.after.draws.theta)
+
+
 @pytest.mark.parametrize("share", [3.0, 5.0])
 def test_the_move_is_left_out_where_it_takes_more_than_a_quarter_of_a_refit(monkeypatch, share):
     monkeypatch.setitem(EDITORS, "transport", Lean)

@@ -218,7 +218,7 @@ def test_plot_states_promise_and_truth(rehearsal):
         ({"action": "burn"}, MethodError, "'drop', 'relabel'"),
         ({"method": "vi"}, MethodError, "'laplace'"),
         ({"k": N}, DataError, f"k between 1 and {N - 1}"),
-        ({"trusted": [f"row {i}" for i in range(N)]}, DataError, "Trust fewer rows"),
+        ({"trusted": [f"row {i}" for i in range(N)]}, DataError, "Leave out the rows in doubt"),
     ],
 )
 def test_mistakes_are_named(fit, wrong, error, says):

@@ -68,7 +68,7 @@ class Auto:
         """Return the posterior of the rung that served, and every attempt in order."""
         usable, refused = self._applicable(change)
         prices = Prices(change, refittable=self.priced and usable[-1][0] == "retrain")
-        climb = _Climb(change, rng, prices, refused)
+        climb = _Climb(change, rng, prices, refused, self.priced)
         for k, (name, editor) in enumerate(usable):
             climb.take(name, editor, left=[later for _, later in usable[k + 1 :]])
             if climb.ended:
@@ -105,12 +105,15 @@ class _Climb:
     prices : Prices
     refused : dict of str to str
         Rungs that were left out, and why; grows.
+    priced : bool
+        See `Auto`.
     """
 
     change: Change
     rng: np.random.Generator
     prices: Prices
     refused: dict[str, str]
+    priced: bool = True
     attempts: list[Attempt] = field(default_factory=list)
     best: tuple[Posterior, Info] | None = None
     aside: tuple[Draws, Info] | None = None
@@ -205,7 +208,7 @@ class _Climb:
         if info.status.level != "ok" or not isinstance(posterior, Draws) or not _are_few(posterior, info):
             return
         mover = Moves(moves=1, start=posterior)
-        if self.prices.seconds(mover) <= SHARE_FOR_MORE * self.prices.refit:
+        if not self.priced or self.prices.seconds(mover) <= SHARE_FOR_MORE * self.prices.refit:
             started = time.perf_counter()
             moved, found = mover(self.change, self.rng)
             self._judge("moves", moved, found, time.perf_counter() - started)
