@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.softmax.model import LABEL
 from bayesrepair.status import DataError, MethodError
 from bayesrepair.suspects import Suspects, find_suspects
+from bayesrepair.suspects.reviewed_rows import as_stood
 from bayesrepair.suspects.suspicion import Method
 from bayesrepair.tables import TableRecipe, from_table, read_recipe
 
@@ -87,7 +88,15 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         self.method = method
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any, *, groups: Any = None, trusted: Any = None) -> LabelAuditor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        groups: Any = None,
+        trusted: Any = None,
+        reviewed: Mapping[Any, Any] | pd.Series | None = None,
+    ) -> LabelAuditor:
         """Fit the model, and the same model with labels that can be wrong.
 
         Parameters
@@ -100,6 +109,9 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
             Who or what gave each label.
         trusted : row ids, optional
             Rows whose label is known to be right.
+        reviewed : mapping or Series of row id to class, optional
+            Rows that somebody looked at because they were suspicious: y has their true class by now, this the class
+            that stood there before; see `bayesrepair.find_suspects`.
 
         Raises
         ------
@@ -121,9 +133,12 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"LabelAuditor needs labels of at least two classes; got 1 class, {self.classes_[0]!r}.")
         row = pd.RangeIndex(len(y)) if index is None else index
+        stood = as_stood(reviewed)
+        if stood is not None and self.model != LOGISTIC:  # whose classes are texts
+            stood = {i: str(name) for i, name in stood.items()}
         fit = self._logistic(X, codes, row) if self.model == LOGISTIC else self._modelled(X, codes, row)
         self.suspects_: Suspects = find_suspects(
-            fit, trusted=trusted, noise=self.noise, groups=groups, random_seed=self.random_state,
+            fit, trusted=trusted, reviewed=stood, noise=self.noise, groups=groups, random_seed=self.random_state,
             method="laplace" if self.model == LOGISTIC else self.method,
         )  # fmt: skip
         self.prob_wrong_: np.ndarray = self.suspects_.scores.loc[row, "prob_wrong"].to_numpy()

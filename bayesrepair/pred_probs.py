@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from bayesrepair.softmax import Calibration, SoftmaxModel, softmax_fit
 from bayesrepair.softmax.model import LABEL
 from bayesrepair.status import DataError, NumericsWarning, RepairWarning
 from bayesrepair.suspects import Suspects, find_suspects
+from bayesrepair.suspects.reviewed_rows import as_stood
 
 SUM_ERROR = 1e-3  # of the probabilities of a row; they are normalised
 SMALLEST = 1e-12  # what a probability of 0 is taken as, unless others are smaller
@@ -55,6 +56,7 @@ def suspects_from_predictions(
     classes: Sequence[Any] | None = None,
     row: Iterable[Any] | None = None,
     trusted: Any = None,
+    reviewed: Mapping[Any, Any] | pd.Series | None = None,
     groups: pd.Series | Iterable[Any] | str | None = None,
     noise: Mechanism = "auto",
     table: pd.DataFrame | None = None,
@@ -84,6 +86,9 @@ def suspects_from_predictions(
         Row ids; by default the index of ``given`` or ``pred_probs``, else 0, 1, ….
     trusted : row ids, optional
         Rows whose label is known to be right.
+    reviewed : mapping or Series of row id to class, optional
+        Rows that somebody looked at because they were suspicious: ``given`` has their true class by now, this the class
+        that stood there before; see `find_suspects`.
     groups : Series, array, or column of ``table``, optional
         Who or what gave the label, as in `find_suspects`.
     noise : {"auto", "uniform", "class"}
@@ -137,8 +142,8 @@ def suspects_from_predictions(
     model = SoftmaxModel(Calibration(len(names)), Outcome(LABEL, "class", names), reader=reader)
     fit = softmax_fit(model, rows, table=None if table is None else _matching(table, ids))
     return find_suspects(
-        fit, trusted=trusted, noise=noise, groups=groups, method="laplace", progressbar=progressbar,
-        random_seed=random_seed,
+        fit, trusted=trusted, reviewed=as_stood(reviewed), noise=noise, groups=groups, method="laplace",
+        progressbar=progressbar, random_seed=random_seed,
     )  # fmt: skip
 
 

@@ -167,3 +167,21 @@ def test_what_is_refused():
     rows = oracle.rows({"y": np.zeros(3)})
     with pytest.raises(MethodError, match="trusted="):
         br.find_suspects(br.Fit(oracle, rows, oracle.posterior(rows)), reviewed=[0])
+
+
+def test_other_doors_take_what_stood_there_before():
+    x, given, true = planted(200)
+    corrected = np.where(np.arange(200) < 60, true, given)
+    stood = dict(enumerate(given[:60].tolist()))
+    wrong = int((given != true)[:60].sum())
+    p = np.column_stack([1 - expit(3 * x @ [1.0, -0.7, 0.5]), expit(3 * x @ [1.0, -0.7, 0.5])])
+    for found in (
+        br.suspects_from_predictions(corrected, p, reviewed=stood),
+        br.LabelAuditor().fit(x, corrected, reviewed=pd.Series(stood)).suspects_,
+    ):
+        assert found.evidence.confirmed == wrong > 0
+        np.testing.assert_array_equal(found.frame().loc[list(stood), "prob_wrong"], 0.0)
+    with pytest.raises(DataError, match="class that stood there before"):
+        br.suspects_from_predictions(corrected, p, reviewed=[1, 2])
+    with pytest.raises(DataError, match="class that stood there before"):
+        br.LabelAuditor().fit(x, corrected, reviewed=[1, 2])

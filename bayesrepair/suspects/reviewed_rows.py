@@ -70,3 +70,24 @@ def review_counts(
     for cell in zip(group[at], now, before, strict=True):
         counts[cell] += 1
     return ids, counts
+
+
+def as_stood(reviewed: Any) -> dict[Any, Any] | None:
+    """Reviewed rows of a table that is fitted anew: what stood there before must be told, no fit remembers it.
+
+    Raises
+    ------
+    DataError
+        If only row ids are given.
+
+    Examples
+    --------
+    >>> as_stood(pd.Series(["no"], index=["row 7"]))
+    {'row 7': 'no'}
+    """
+    if reviewed is None:
+        return None
+    if not isinstance(reviewed, Mapping | pd.Series):
+        expected = "a mapping of each reviewed row to the class that stood there before the review"
+        raise DataError(expected, f"a {type(reviewed).__name__}", "Pass reviewed={row: 'old class', ...}.")
+    return dict(reviewed)
