@@ -1,11 +1,11 @@
 """Scoring at scale: seconds and memory from a thousand to ten million rows, runs that are killed, Dask workers.
 
 A logistic regression on 20 columns, 2000 draws of its Laplace approximation, 50 failures; everything that
-`find_causes` returns, rank intervals included (from 200 replicates up to 200 000 rows, from 40 at a million). Each size
-runs in a process of its own, rows in memory or in a Parquet file that is never in memory as a whole. ``seconds`` are those
-of the clock, on a machine with other work to do. ``above_mb`` is the peak resident memory during the call above what
-the process held before it, the fit and rows in memory included; ``results_mb`` is what grows with the rows by design:
-the frame, and up to a million rows the parts of the errors (beyond it they lie on disk).
+`find_causes` returns, rank intervals included (from 200 replicates up to 200 000 rows, from 40 at a million). Each
+size runs in a process of its own, rows in memory or in a Parquet file that is never in memory as a whole. ``seconds``
+are those of the clock, on a machine with other work to do. ``above_mb`` is the peak resident memory during the call
+above what the process held before it, the fit and rows in memory included; ``results_mb`` is what grows with the rows
+by design: the frame, and up to a million rows the parts of the errors (beyond it they lie on disk).
 """
 
 from __future__ import annotations
