@@ -368,7 +368,10 @@ def test_public_tables_as_they_lie(here, file, options):
 def test_ctrl_c_during_sampling_is_noticed(here):
     write(table(400))
     command = [sys.executable, "-m", "bayesrepair", "diagnose", "train.csv", "--target", "sick", "--draws", "200000"]
+    # what runs in the background of a shell ignores Ctrl-C, and hands that down
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    signal.signal(signal.SIGINT, heard)
     for line in process.stdout:
         if "sampling" in line:
             break
