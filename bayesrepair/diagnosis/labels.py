@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.diagnosis.preparation import Tables
-from bayesrepair.diagnosis.run import Steps, Tell, fitted, load_what_fits, options_of
+from bayesrepair.diagnosis.run import Steps, Tell, fitted, options_of
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Mechanism
 from bayesrepair.reporting import write_csv
@@ -152,7 +152,6 @@ def find_wrong_labels(
     options = options_of(method, draws=draws, random_seed=random_seed, progressbar=progressbar)
     if method != "laplace" and tables.formula is None and tables.recipe.target.classes:
         options["prior_scale"] = "learned"
-    load_what_fits()
     with steps.step("sampling", f"Fitting a {tables.recipe.target.family} model of {len(tables.train)} rows"):
         fit = fitted(tables, options)
     steps.note_choice(fit)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bayesrepair.datatree import save_posteriors
 from bayesrepair.diagnosis.preparation import Tables
-from bayesrepair.diagnosis.run import Steps, Tell, fitted, load_what_fits, options_of
+from bayesrepair.diagnosis.run import Steps, Tell, fitted, options_of
 from bayesrepair.edit import Edited
 from bayesrepair.reading.text import find_delimiter, read_text
 from bayesrepair.receipt import receipt, receipt_group
@@ -235,7 +235,6 @@ def apply_decisions(
     steps = Steps(tell or (lambda said, kind: None), notes=list(notes))
     for said in tables.notes:
         steps.note(said)
-    load_what_fits()
     with steps.step("sampling", f"Fitting a {tables.recipe.target.family} model of {len(tables.train)} rows"):
         fit = fitted(tables, options_of(inference, draws=draws, random_seed=random_seed, progressbar=progressbar))
     steps.note_choice(fit)

@@ -132,7 +132,6 @@ def diagnose(
     seeds = np.random.SeedSequence(random_seed).generate_state(4).tolist()
     options = {"draws": draws, "random_seed": random_seed, "progressbar": progressbar, **(sampling or {})}
     model = f"{tables.recipe.target.family} model of {tables.target!r}"
-    load_what_fits()
     with steps.step("sampling", f"Compiling and sampling a {model} on {len(tables.train)} rows"):
         fit = fitted(tables, options)
     steps.note_choice(fit)
@@ -197,13 +196,6 @@ def options_of(method: str, *, draws: int, random_seed: int, progressbar: bool) 
     if method == "laplace":
         return {"method": "laplace", "progressbar": progressbar}
     return {"random_seed": random_seed, "progressbar": progressbar, "draws": draws}
-
-
-def load_what_fits() -> None:
-    """Load the modules of a fit before its step is announced: Ctrl-C in the middle of an import can be lost."""
-    import nutpie  # noqa: F401
-
-    import bayesrepair.bridges.bambi  # noqa: F401
 
 
 def fitted(tables: Tables, options: Mapping[str, Any]) -> Fit:
