@@ -95,3 +95,15 @@ def test_shapes_that_do_not_fit_are_an_error():
     made = pytensor.function([x, y], x + y, mode=OURS)
     with pytest.raises(ValueError, match="broadcast"):
         made(np.ones((2, 3)), np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "total", "product"),
+    [("int64", [3, 4], [6.5, 8.5], [4.5, 8.0]), ("int8", [100, 100], [200.5, 200.5], [5000.0, 5000.0]),
+     ("bool", [True, False], [2.5, 0.5], [0.5, 0.0])],
+)  # fmt: skip
+def test_whole_numbers_before_a_float_are_counted_as_floats(dtype, values, total, product):
+    k = pt.TensorType(dtype, (None,))("k")
+    made = pytensor.function([k, y], [k + k + y, k * k * y], mode=OURS)
+    for got, expected in zip(made(np.array(values, dtype=dtype), np.array([0.5, 0.5])), (total, product), strict=True):
+        np.testing.assert_array_equal(got, expected)

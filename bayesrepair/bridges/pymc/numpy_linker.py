@@ -25,7 +25,7 @@ from pytensor.link.vm import VMLinker
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.subtensor import Subtensor, unflatten_index_variables
 
-_SHORT = 32
+_SHORT = 32  # numbers along the last axis, up to which they are reduced one after the other
 
 Step = Callable[..., Any]
 """What a node does: its inputs in order to its output, or a tuple of its outputs."""
@@ -134,7 +134,7 @@ def _elementwise(node: Any) -> Step | None:
     into = node.op.inplace_pattern.get(0)
     into = into if isinstance(function, np.ufunc) else None
     if isinstance(scalar, ps.Add | ps.Mul) and len(node.inputs) > 2:
-        return partial(_folded, function, into)
+        return partial(_folded, function, into, output.dtype)
     if spec[1] != len(node.inputs):
         return None
     return function if into is None else partial(_in_place, function, into)
@@ -156,15 +156,18 @@ def _in_place(function: Any, into: int, *values: np.ndarray) -> np.ndarray:
     return function(*values, out=values[into])
 
 
-def _folded(function: Any, into: int | None, *values: np.ndarray) -> np.ndarray:
-    """A sum or product of many: the destroyed operand first, later ones into the first result that is full size."""
+def _folded(function: Any, into: int | None, dtype: str, *values: np.ndarray) -> np.ndarray:
+    """A sum or product of many: the destroyed operand first, later ones into the first result that is full size.
+
+    The first two may be whole numbers or flags where a later one is not: they too are taken in the type of the result.
+    """
     if into is not None:
         out = values[into]
         for k, value in enumerate(values):
             if k != into:
                 function(out, value, out=out)
         return out
-    result = function(values[0], values[1])
+    result = function(values[0], values[1], dtype=dtype)
     shape = np.broadcast_shapes(*(v.shape for v in values))
     for value in values[2:]:
         result = function(result, value, out=result if result.shape == shape else None)
