@@ -63,10 +63,10 @@ def _from_bits(typing: Any, bits: Any) -> Any:
     return types.float64(types.int64), generate
 
 
-_inline = numba.njit(inline="always", error_model="numpy", fastmath={"contract"})
+inline = numba.njit(inline="always", error_model="numpy", fastmath={"contract"})
 
 
-@_inline
+@inline
 def exp(x):
     """Exponential function; 0 below −708, infinity above 709.4."""
     # comparisons are false for nan, which is thereby passed on
@@ -91,7 +91,7 @@ def exp(x):
     return 0.0 if x < _BELOW else p * power
 
 
-@_inline
+@inline
 def log1p_unit(u):
     """Logarithm of 1 + u for u from 0 to 1."""
     s = u / (u + 2.0)
@@ -109,19 +109,19 @@ def log1p_unit(u):
     return 2.0 * s * p
 
 
-@_inline
+@inline
 def exponent(x):
     """Integer e of a positive normal number ``x = m · 2^e`` with m in [½, 1)."""
     return (_bits(x) >> 52) - 1022
 
 
-@_inline
+@inline
 def mantissa(x):
     """The m of ``x = m · 2^e``, in [½, 1)."""
     return _from_bits((_bits(x) & _MANTISSA) | _HALF)
 
 
-@_inline
+@inline
 def log(x):
     """Logarithm of a positive normal number; nan for infinity and nan."""
     m, e = mantissa(x), exponent(x)

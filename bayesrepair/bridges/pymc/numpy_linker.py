@@ -25,6 +25,8 @@ from pytensor.link.vm import VMLinker
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.subtensor import Subtensor, unflatten_index_variables
 
+from bayesrepair.bridges.pymc.cell_loops import CellLoop, cell_loops
+
 _SHORT = 32  # numbers along the last axis, up to which they are reduced one after the other
 
 Step = Callable[..., Any]
@@ -34,7 +36,7 @@ Step = Callable[..., Any]
 class NumpyLinker(JITLinker):
     """Makes one Python function of a graph."""
 
-    incompatible_rewrites = ("cxx_only", "BlasOpt")
+    incompatible_rewrites: tuple[str, ...] = ("cxx_only", "BlasOpt")
 
     def make_all(
         self, input_storage: Any = None, output_storage: Any = None, storage_map: Any = None
@@ -64,15 +66,33 @@ class NumpyLinker(JITLinker):
         return [storage_map[variable] for variable in self.fgraph.inputs]
 
 
-def as_function(fgraph: Any, order: Sequence[Any]) -> Step:
-    """A graph as a function: values of its inputs to a tuple of those of its outputs."""
+class LoopLinker(NumpyLinker):
+    """Makes one Python function of a graph, with compiled loops for what is elementwise over draws and rows."""
+
+    incompatible_rewrites = (*NumpyLinker.incompatible_rewrites, "inplace")
+
+    def fgraph_convert(
+        self, fgraph: Any, order: Any, input_storage: Any, output_storage: Any, storage_map: Any, **others: Any
+    ) -> Step:
+        """The function: values of the inputs to a tuple of those of the outputs."""
+        return as_function(fgraph, order, cell_loops(fgraph, order))
+
+
+def as_function(fgraph: Any, order: Sequence[Any], loops: Sequence[CellLoop] = ()) -> Step:
+    """A graph as a function: values of its inputs to a tuple of those of its outputs.
+
+    A loop stands where its last node stood; nothing may be written in place then.
+    """
     variables = dict.fromkeys([*fgraph.inputs, *fgraph.variables])  # an input that is not used is no variable
     names = {variable: f"v{k}" for k, variable in enumerate(variables)}
     known: dict[str, Any] = {names[v]: v.data for v in variables if isinstance(v, Constant) and v not in fgraph.inputs}
-    last = {v: node for node in order for v in node.inputs if v.owner is not None}
+    by_last = {loop.nodes[-1]: loop for loop in loops}
+    within = {node for loop in loops for node in loop.nodes[:-1]}
+    steps = [by_last.get(node, node) for node in order if node not in within]
+    last = {v: node for node in steps for v in node.inputs if v.owner is not None}
     kept = set(fgraph.outputs)
     lines = []
-    for k, node in enumerate(order):
+    for k, node in enumerate(steps):
         known[f"f{k}"], inputs = step(node)
         given = ", ".join(names[node.inputs[i]] for i in inputs)
         lines.append(f"{', '.join(names[v] for v in node.outputs)} = f{k}({given})")
@@ -87,7 +107,10 @@ def as_function(fgraph: Any, order: Sequence[Any]) -> Step:
 
 def step(node: Any) -> tuple[Step, Sequence[int]]:
     """What a node does, and which of its inputs that takes."""
-    op, every = node.op, range(len(node.inputs))
+    every = range(len(node.inputs))
+    if isinstance(node, CellLoop):
+        return node.function(), every
+    op = node.op
     if isinstance(op, Elemwise) and (made := _elementwise(node)) is not None:
         return made, every
     if isinstance(op, CAReduce):

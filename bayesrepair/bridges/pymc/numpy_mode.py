@@ -11,7 +11,7 @@ from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.db import RewriteDatabaseQuery
 from pytensor.tensor.elemwise import Elemwise
 
-from bayesrepair.bridges.pymc.numpy_linker import NumpyLinker
+from bayesrepair.bridges.pymc.numpy_linker import LoopLinker, NumpyLinker
 
 _MOST_OPERANDS = 32  # of a NumPy ufunc, the result among them; second derivatives have longer sums
 _LATE = 48.5  # after every rewrite that would fold the pieces together; PyTensor flattens sums at 48
@@ -46,4 +46,10 @@ NUMPY_MODE = Mode(
     # every rewrite that keeps log densities exact (FAST_COMPILE gives log(sigmoid(-800)) = -inf), without the fusion
     # of elementwise operations, which would loop in Python
     RewriteDatabaseQuery(include=["fast_run", "py_only"], exclude=["fusion"]),
+).register((dfs_rewriter(_in_numpy), _LATE))
+
+LOOP_MODE = Mode(
+    # nothing in place: a loop may read late what another node would have written over
+    LoopLinker(),
+    RewriteDatabaseQuery(include=["fast_run", "py_only"], exclude=["fusion", "inplace"]),
 ).register((dfs_rewriter(_in_numpy), _LATE))

@@ -13,11 +13,17 @@ from numba.core.errors import NumbaError
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import vectorize_graph
 
-from bayesrepair.bridges.pymc.numpy_mode import NUMPY_MODE
+from bayesrepair.bridges.pymc.numpy_mode import LOOP_MODE, NUMPY_MODE
 from bayesrepair.status import NumericsWarning
 
 NUMPY = "NUMPY"
 """Mode that runs at once, without compilation; see `numpy_mode`."""
+
+
+LOOPS = "LOOPS"
+"""Mode that runs as `NUMPY` does, but for loops that numba compiles in a second or two; see `cell_loops`."""
+
+_OWN_MODES = {NUMPY: NUMPY_MODE, LOOPS: LOOP_MODE}
 
 
 def unpacked(theta: Any, value_vars: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> dict:
@@ -58,7 +64,7 @@ def compiled(inputs: Sequence[Variable], outputs: Any, *, mode: str) -> Any:
         return pm.compile(
             list(inputs),
             outputs,
-            mode=NUMPY_MODE if mode == NUMPY else mode,
+            mode=_OWN_MODES.get(mode, mode),
             trust_input=True,
             on_unused_input="ignore",
             random_seed=False,
