@@ -22,7 +22,7 @@ from bayesrepair.status import MethodError
 
 SOURCE = "label_source"
 """Array of `Rows` that says where an outcome is from: group 0 … G−1, G where unknown, G + 1 where it is known to be
-right."""
+right, G + 2 where it is a number known to be wrong."""
 
 Mechanism = Literal["auto", "uniform", "class"]
 Counts = tuple[tuple[tuple[int, ...], ...], ...]
@@ -203,7 +203,8 @@ def noise_for(
         if mechanism == "class":
             got = f"'class' for the {outcome.kind} outcome {outcome.name!r}"
             raise MethodError("noise='auto'", got, "Only classes have rates of their own.")
-        return NumberNoise(groups=groups, trusted=trusted)
+        found: Any = () if reviewed is None else tuple(map(tuple, reviewed[:, 0].tolist()))
+        return NumberNoise(groups=groups, trusted=trusted, reviewed=found)
     counts: Any = () if reviewed is None else tuple(tuple(map(tuple, of_group)) for of_group in reviewed.tolist())
     return LabelNoise(mechanism, groups=groups, trusted=trusted, reviewed=counts)
 

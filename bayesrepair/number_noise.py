@@ -37,7 +37,10 @@ class NumberNoise:
     groups : int
         Number G of groups whose rates may differ; none by default.
     trusted : bool
-        Whether some rows are known to be right.
+        Whether some rows are known to be right, or to be wrong.
+    reviewed : tuple of tuple of int, shape (G + 1, 2), optional
+        Rows that somebody looked at: how many of each group (unknown last) were right, and how many wrong. The prior of
+        ε is that after them, with the factor ``Π (1 − ε_g)^right ε_g^wrong``; their numbers have densities f and q.
     level, level_sd : float
         On the logit scale of twice the rate: −3 is a rate of 2.4 %.
     group_spread : float
@@ -61,6 +64,7 @@ class NumberNoise:
 
     groups: int = 0
     trusted: bool = False
+    reviewed: tuple[tuple[int, int], ...] = ()
     level: float = -3.0
     level_sd: float = 1.0
     group_spread: float = 0.5

@@ -16,8 +16,9 @@ from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.noise import with_source
 from bayesrepair.number_noise import NumberNoise
-from bayesrepair.status import MethodError, RepairWarning, UnsupportedModelError
+from bayesrepair.status import DataError, MethodError, RepairWarning, UnsupportedModelError
 from bayesrepair.suspects.number_suspects import NUMBER_COLUMNS, NumberSuspects
+from bayesrepair.suspects.suspicion import evidence
 from benchmarks.models.radon import radon
 from benchmarks.models.roaches import poisson
 from tests.conftest import SAMPLING
@@ -141,8 +142,9 @@ def test_density_is_the_mixture_written_by_hand(name):
     ("name", "trusted"), [*((name, False) for name in CASES), ("Normal", True), ("LogNormal", True), ("Poisson", True)]
 )
 def test_gradient_against_differences(name, trusted):
-    noisy, rows = bridged(CASES[name][0], groups=2, trusted=trusted)
-    rows = with_source(rows, np.array([0, 1, 2, 0, 1, 2, 0, 1, 3 if trusted else 0]))
+    reviewed = ((4, 1), (0, 2), (3, 0)) if trusted else ()
+    noisy, rows = bridged(CASES[name][0], groups=2, trusted=trusted, reviewed=reviewed)
+    rows = with_source(rows, np.array([0, 1, 2, 0, 1, 2, 0, *((4, 3) if trusted else (1, 0))]))
     theta = at(noisy) + np.random.default_rng(4).normal(0, 0.1, noisy.n_params)
     weight = np.linspace(0.5, 1.5, len(rows))
     step = 1e-5
@@ -190,6 +192,36 @@ def test_trusted_records_are_right_and_keep_their_density():
     z = (MEASURED[5] - SLOPE * X[5]) / 0.5
     far = np.logaddexp(np.log(1 - TAIL) + stats.norm.logpdf(z), np.log(TAIL / 2) + stats.norm.logpdf(z / 2))
     np.testing.assert_allclose(noisy.log_lik(theta, rows)[0, 5], far - np.log(0.5))
+
+
+@pytest.mark.parametrize("name", ["Normal", "LogNormal", "Gamma", "Poisson"])
+def test_reviewed_records_have_the_density_of_what_was_found(name):
+    """Known to be wrong: q of what stood there; the rate has the factor of so many draws by lot."""
+    found = ((5, 2), (1, 0), (0, 1))
+    outcome, by_hand = CASES[name]
+    noisy, rows = bridged(outcome, groups=2, trusted=True, reviewed=found)
+    source = np.array([0, 1, 2, 0, 1, 4, 0, 4, 3])
+    rows = with_source(rows, source)
+    theta = at(noisy)
+    _, wrong = by_hand()
+    np.testing.assert_allclose(noisy.log_lik(theta, rows)[0, source == 4], np.log(wrong[source == 4]), rtol=1e-8)
+    np.testing.assert_array_equal(noisy.wrong(theta, rows)[0, source >= 3], [1.0, 1.0, 0.0])
+    plain, _ = bridged(outcome, groups=2, trusted=True)
+    theta = theta + np.random.default_rng(2).normal(0, 0.3, noisy.n_params)
+    values = dict(zip(noisy.names, theta[0], strict=True))
+    effect = np.exp(values["error_group_spread"]) * np.array([values["error_group[0]"], values["error_group[1]"], 0.0])
+    rate = 0.5 * expit(values["error_level"] + effect)
+    factor = np.log1p(-rate) @ np.array(found)[:, 0] + np.log(rate) @ np.array(found)[:, 1]
+    np.testing.assert_allclose(noisy.log_prior(theta) - plain.log_prior(theta), factor, rtol=1e-8)
+
+
+def test_records_known_to_be_wrong_may_be_anywhere():
+    for name in ("Normal", "Gamma"):
+        noisy, rows = bridged(CASES[name][0], trusted=True, reviewed=((3, 1),))
+        far = with_source(rows.replace(y=np.full(len(rows), 1e9)), np.full(len(rows), 2))
+        value, gradient = noisy.log_target_and_grad(at(noisy), far, np.ones(len(rows)))
+        assert np.isfinite(value).all()
+        assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("name", ["Normal", "LogNormal", "Poisson"])
@@ -314,6 +346,65 @@ def test_no_mechanism_of_classes(planted):
         br.find_suspects(suspects.plain, noise="class")
     with pytest.raises(MethodError, match="surprise"):
         br.find_suspects(suspects.plain, noise="none")
+
+
+def reviewed_by_lot_or_by_suspicion(fit, table, bad, rows):
+    """What is said of errors after somebody who never errs looked at some rows and mended them."""
+    mended = table["y"].copy()
+    mended[bad] = 1 + 2 * table["x"][bad]
+    now = table["y"].where(~table.index.isin(rows), mended)
+    again = fit.rows.replace(y=now.to_numpy())
+    anew = br.Fit(fit.model, again, fit.model.train(again, rng=np.random.default_rng(0)))
+    return anew, br.find_suspects(anew, reviewed=table["y"].loc[rows])
+
+
+def test_a_review_of_the_worst_teaches_as_much_as_one_by_lot(planted):
+    """Half of the errors are found; forgetting what stood there would say that hardly any record goes wrong."""
+    table, bad = line_with_errors(4, 20)
+    plain = planted.suspects.plain
+    rows = plain.rows.replace(x=table["x"].to_numpy(), y=table["y"].to_numpy())
+    fit = br.Fit(plain.model, rows, plain.model.train(rows, rng=np.random.default_rng(0)))
+    fit = br.Fit(fit.model, br.Rows(rows.values, table.index.to_numpy(dtype=object)), fit.posterior)
+    before = br.find_suspects(fit)
+    worst, lot = before.frame().index[:10], table.index[:100]
+    assert set(worst) <= set(bad)
+    (anew, after), (_, by_lot) = (reviewed_by_lot_or_by_suspicion(fit, table, bad, some) for some in (worst, lot))
+    rate, fair, fooled = (
+        some.error.loc["error_rate"] for some in (after, by_lot, br.find_suspects(anew, trusted=list(worst)))
+    )
+    assert rate["low"] <= 0.1 <= rate["high"]
+    assert fair["low"] <= 0.1 <= fair["high"]
+    assert rate["mean"] > fair["mean"] - 0.02
+    assert fooled["mean"] < rate["mean"] - 0.02
+    count = after.expected_count
+    assert count.low <= 10 <= count.high
+    assert after.evidence.confirmed == 10
+    assert "10 reviewed records were wrong" in after.status.message
+    np.testing.assert_array_equal(after.frame().loc[worst, "prob_wrong"], 0.0)
+    assert after.frame()["prob_wrong"].loc[bad.difference(worst)].min() > 0.5
+    distance = (some.error.loc["error_distance", "mean"] for some in (before, after))
+    np.testing.assert_allclose(*distance, atol=1.0)
+
+
+def test_what_a_review_is_read_from(planted):
+    """Numbers that were moved by less than the ordinary spread were right; ids stand for the numbers of the fit."""
+    fit, row = planted.suspects.plain, planted.table.index
+    bad = planted.bad[0]
+    now = 1 + 2 * planted.table["x"][bad]
+    repaired = br.repair(fit, [bad], relabel={bad: now}, method="weights")
+    told = {bad: planted.table["y"][bad], row[0]: planted.table["y"].iloc[0], row[1]: planted.table["y"].iloc[1] + 0.1}
+    known = evidence(repaired.after, None, "site", told)
+    assert known.reviewed[:, 0].sum(axis=0).tolist() == [2, 1]
+    assert known.confirmed == known.stood == 1
+    assert known.reviewed[("a", "b").index(planted.table["site"][bad]), 0, 1] == 1
+    assert known.source[-1] == 4
+    assert known.rows.values["y"][-1] == planted.table["y"][bad]
+    assert known.rows.take([bad]).values["y"] == now
+    assert known.source[known.rows.positions([bad, row[0], row[1]])].tolist() == [3, 3, 3]
+    by_id = evidence(repaired.after, None, "site", [bad])
+    np.testing.assert_array_equal(by_id.reviewed[:, 0, 1], known.reviewed[:, 0, 1])
+    with pytest.raises(DataError, match="'many' in row"):
+        br.find_suspects(fit, reviewed={row[0]: "many"})
 
 
 @pytest.mark.parametrize("truth", ["normal", "Student's t, 4 degrees of freedom"])

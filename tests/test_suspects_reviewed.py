@@ -165,7 +165,7 @@ def test_what_is_refused():
 
     oracle = NormalNormal()
     rows = oracle.rows({"y": np.zeros(3)})
-    with pytest.raises(MethodError, match="trusted="):
+    with pytest.raises(MethodError, match="fitted anew"):
         br.find_suspects(br.Fit(oracle, rows, oracle.posterior(rows)), reviewed=[0])
 
 

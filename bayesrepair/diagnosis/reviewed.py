@@ -148,7 +148,7 @@ def read_reviewed(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 
 def read_stood(path: str | os.PathLike[str], tables: Tables) -> dict[Any, Any]:
-    """Read what stood in reviewed rows, as `Applied.write` wrote it: class by row id.
+    """Read what stood in reviewed rows, as `Applied.write` wrote it: class or number by row id.
 
     Raises
     ------
@@ -163,12 +163,17 @@ def read_stood(path: str | os.PathLike[str], tables: Tables) -> dict[Any, Any]:
         got = f"columns {', '.join(map(str, frame.columns[:8]))}"
         raise DataError(f"the columns 'row' and {BEFORE!r} in '{path}'", got, "Name the reviewed.csv that apply wrote.")
     rows = matched_rows(pd.Index(frame["row"].map(_as_it_was)), tables.train.index)
-    known = {str(name): name for name in tables.recipe.target.classes or ()}
-    classes = frame[BEFORE].map(_as_it_was)
-    unknown = [name for name in classes if name not in known]
+    before = frame[BEFORE].map(_as_it_was)
+    if tables.recipe.target.classes is None:
+        numbers = pd.to_numeric(before, errors="coerce")
+        if numbers.isna().any():
+            raise DataError(f"numbers in '{path}'", repr(before[numbers.isna()].iloc[0]))
+        return dict(zip(rows, numbers, strict=True))
+    known = {str(name): name for name in tables.recipe.target.classes}
+    unknown = [name for name in before if name not in known]
     if unknown:
         raise DataError(f"classes among {', '.join(map(repr, known))} in '{path}'", repr(unknown[0]))
-    return {row: known[name] for row, name in zip(rows, classes, strict=True)}
+    return {row: known[name] for row, name in zip(rows, before, strict=True)}
 
 
 def _as_it_was(cell: str) -> str:

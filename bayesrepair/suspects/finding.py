@@ -63,11 +63,11 @@ def find_suspects(
         Rows whose label is known to be right: ids of training rows, or further rows with their outcomes (held-out
         failures and correctly handled rows); a list may hold some of each. That a row is among them must say nothing
         of the others: see ``reviewed``.
-    reviewed : ids, or mapping of id to class, optional
-        Training rows that somebody looked at, and that have their true class by now, such as ``decisions.trusted`` of
+    reviewed : ids, or mapping of id to class (or number), optional
+        Training rows that somebody looked at, and that have their true outcome by now, such as ``decisions.trusted`` of
         a fit that `bayesrepair.review.Decisions` repaired. Rows are reviewed because they are suspicious; taken as
-        ``trusted``, they would make the rest look cleaner than it is. The class that stood in the table before is that
-        of the fit before its edits; a mapping gives it outright.
+        ``trusted``, they would make the rest look cleaner than it is. What stood in the table before is what the
+        fit had before its edits; a mapping gives it outright.
     noise : {"auto", "uniform", "class"}
         See `bayesrepair.noise.LabelNoise`. There is no "none": without noise no label can be wrong; the ranking of such
         a model is the column ``surprise``, or `bayesrepair.suspects.surprise`.

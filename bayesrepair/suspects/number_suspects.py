@@ -101,7 +101,7 @@ def number_suspects(
     found = number_suspicion(noisy, train, rng, client=client, progressbar=progressbar)
     surprising = surprise(fit, train, client=client, progressbar=progressbar)
     frame = _frame(noisy, train, known, found, surprising)
-    status = _status(noisy, found)
+    status = _status(noisy, found, known.confirmed)
     return NumberSuspects(fit, noisy, ranked(frame, "prob_wrong", fit.table), known, found, status, seconds)
 
 
@@ -132,7 +132,7 @@ def _reason(found: NumberSuspicion, i: int, given: float, trusted: bool) -> str:
     return f"{side} what is expected, but such values occur here" if side else "fits"
 
 
-def _status(fit: Fit, found: NumberSuspicion) -> Status:
+def _status(fit: Fit, found: NumberSuspicion, confirmed: int) -> Status:
     """How far the probabilities can be trusted: the sampling, then what the model says of itself."""
     posterior = fit.posterior
     sampling = posterior.sampling if isinstance(posterior, Draws) else None
@@ -151,9 +151,10 @@ def _status(fit: Fit, found: NumberSuspicion) -> Status:
         return Status("checked", seen, "Check the first rows by hand; do not read prob_wrong as proof.")
     if sampling is None:
         return Status("checked", "a Gaussian at the mode stands in for the posterior", "method='nuts' samples it.")
+    known = f"{confirmed} reviewed records were wrong; " if confirmed else ""
     if stands_out:
-        return Status("ok", "wrong records stand apart")
-    return Status("ok", "no record stands out; errors that are no larger than natural extremes are not counted")
+        return Status("ok", f"{known}wrong records stand apart")
+    return Status("ok", f"{known}no record stands out; errors that are no larger than natural extremes are not counted")
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:

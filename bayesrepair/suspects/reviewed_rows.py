@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,31 @@ import pandas as pd
 from bayesrepair.fit import Fit
 from bayesrepair.predictive import class_names
 from bayesrepair.rows import Rows
-from bayesrepair.status import DataError, MethodError
+from bayesrepair.status import DataError
 
 type Reviewed = Mapping[Any, Any] | pd.Series | Iterable[Any]
 
 
-def review_counts(
-    fit: Fit, rows: Rows, reviewed: Reviewed, group: np.ndarray, groups: int
-) -> tuple[pd.Index, np.ndarray]:
+@dataclass(frozen=True, eq=False)
+class Review:
+    """What a review says.
+
+    Parameters
+    ----------
+    ids : Index
+        Rows that were looked at.
+    counts : array of int, shape (G + 1, K, K)
+        By group, true class and given class.
+    stood : Rows, optional
+        Rows of numbers that were found wrong, with the numbers that stood there.
+    """
+
+    ids: pd.Index
+    counts: np.ndarray
+    stood: Rows | None = None
+
+
+def review_of_classes(fit: Fit, rows: Rows, reviewed: Reviewed, group: np.ndarray, groups: int) -> Review:
     """Which rows were reviewed, and how often each given class was found to be which true one.
 
     A review looks at rows *because* they are suspicious. Taking them for right and forgetting what stood there would
@@ -39,20 +57,14 @@ def review_counts(
 
     Returns
     -------
-    ids : Index
-    counts : array of int, shape (G + 1, K, K)
-        By group, true class and given class.
+    Review
 
     Raises
     ------
     DataError
         If an id or a class is unknown.
-    MethodError
-        If the outcome is a number.
     """
     outcome = fit.model.outcome
-    if outcome.kind != "class":
-        raise MethodError("classes with reviewed=", f"the {outcome.kind} outcome {outcome.name!r}", "Use trusted=.")
     names = list(class_names(fit))
     if isinstance(reviewed, Mapping | pd.Series):
         stood: dict[Any, Any] = dict(reviewed)
@@ -69,7 +81,7 @@ def review_counts(
     counts = np.zeros((groups + 1, len(names), len(names)), dtype=np.int64)
     for cell in zip(group[at], now, before, strict=True):
         counts[cell] += 1
-    return ids, counts
+    return Review(ids, counts)
 
 
 def as_stood(reviewed: Any) -> dict[Any, Any] | None:

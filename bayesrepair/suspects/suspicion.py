@@ -24,7 +24,8 @@ from bayesrepair.streaming.scorer import RowScorer
 from bayesrepair.suspects.neighbours import neighbour_check
 from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
 from bayesrepair.suspects.passes import COUNT_DRAWS, LabelPass, over_rows
-from bayesrepair.suspects.reviewed_rows import Reviewed, review_counts
+from bayesrepair.suspects.reviewed_numbers import review_of_numbers
+from bayesrepair.suspects.reviewed_rows import Review, Reviewed, review_of_classes
 
 Method = Literal["auto", "nuts", "laplace"]
 MANY_ROWS = 100_000  # beyond it method="auto" is the Laplace approximation
@@ -54,6 +55,11 @@ class Evidence:
         Names of the G groups.
     column : str
         What the groups are.
+    reviewed : array of int, shape (G + 1, K, K), optional
+        Reviewed rows by group, true class and given class; of numbers the two classes are right and wrong, and what is
+        true is right.
+    stood : int
+        How many rows at the end are numbers as they stood before a review found them wrong.
     """
 
     rows: Rows
@@ -63,6 +69,7 @@ class Evidence:
     groups: tuple[Any, ...]
     column: str
     reviewed: np.ndarray | None = None
+    stood: int = 0
 
     @property
     def confirmed(self) -> int:
@@ -72,7 +79,9 @@ class Evidence:
     @property
     def source(self) -> np.ndarray:
         """Codes as `bayesrepair.noise.SOURCE` has them."""
-        return np.where(self.trusted, len(self.groups) + 1, self.group)
+        codes = np.where(self.trusted, len(self.groups) + 1, self.group)
+        codes[len(codes) - self.stood :] = len(self.groups) + 2
+        return codes
 
 
 def evidence(fit: Fit, trusted: Any, groups: Any, reviewed: Reviewed | None = None) -> Evidence:
@@ -97,13 +106,15 @@ def evidence(fit: Fit, trusted: Any, groups: Any, reviewed: Reviewed | None = No
     known = np.zeros(len(rows), dtype=bool)
     known[rows.positions(ids)] = True
     codes, names, column = _group_codes(fit, kept, groups)
-    counts = None
-    if reviewed is not None:
-        looked_at, counts = review_counts(fit, rows, reviewed, codes, len(names))
-        known[rows.positions(looked_at)] = True
+    review = None if reviewed is None else _review(fit, rows, reviewed, codes, len(names))
+    if review is not None:
+        known[rows.positions(review.ids)] = True
     if known.all():
         got = f"trusted= (or reviewed=) with all {len(known)}"
         raise DataError("training rows that may be wrong", got, "Leave out the rows in doubt.")
+    stood = 0
+    if review is not None and review.stood is not None and len(review.stood):
+        extras, stood = [*extras, review.stood], len(review.stood)
     outside = sum(len(extra) for extra in extras)
     if outside:
         rows = _appended(rows, extras)
@@ -114,8 +125,15 @@ def evidence(fit: Fit, trusted: Any, groups: Any, reviewed: Reviewed | None = No
         group=np.concatenate([codes, np.full(outside, len(names))]),
         groups=names,
         column=column,
-        reviewed=counts,
+        reviewed=None if review is None else review.counts,
+        stood=stood,
     )
+
+
+def _review(fit: Fit, rows: Rows, reviewed: Reviewed, group: np.ndarray, groups: int) -> Review:
+    if fit.model.outcome.kind == "class":
+        return review_of_classes(fit, rows, reviewed, group, groups)
+    return review_of_numbers(fit, rows, reviewed, group, groups)
 
 
 def _trusted_parts(fit: Fit, trusted: Any) -> tuple[pd.Index, list[Rows]]:

@@ -39,7 +39,7 @@ class NumberErrors:
     rate : Variable
         (G + 1,), or (1,) without groups: share of wrong records by group; the last is that of an unknown group.
     log_odds : Variable
-        (n,) ``log ε q − log (1 − ε) f``; minus infinity for records known to be right.
+        (n,) ``log ε q − log (1 − ε) f``; minus infinity for records known to be right, infinity for wrong ones.
     """
 
     value_vars: tuple[Variable, ...]
@@ -89,11 +89,13 @@ def noisy_number_graph(graph: RowGraph, noise: NumberNoise) -> tuple[RowGraph, N
     inputs, sources = dict(graph.inputs), dict(graph.sources)
     own: Any = rate[0]
     known: Any = None
+    bad: Any = None
     if noise.groups or noise.trusted:
         source: Any = pt.tensor(SOURCE, dtype="int64", shape=graph.position.type.shape)
         inputs[SOURCE] = source
-        sources[SOURCE] = RowInput(SOURCE, np.full(graph.n_rows, noise.groups), span=(0, noise.groups + 1))
+        sources[SOURCE] = RowInput(SOURCE, np.full(graph.n_rows, noise.groups), span=(0, noise.groups + 2))
         own, known = rate[pt.minimum(source, noise.groups)], pt.eq(source, noise.groups + 1)
+        bad = pt.eq(source, noise.groups + 2)
     is_right, is_wrong = pt.log1p(-own) + right.log_density, pt.log(own) + pt.log(wrong)
     log_odds = is_wrong - is_right
     if outcome.scale is not None and not noise.trusted:
@@ -103,6 +105,9 @@ def noisy_number_graph(graph: RowGraph, noise: NumberNoise) -> tuple[RowGraph, N
         log_lik = pt.logaddexp(is_right, is_wrong)
     if noise.trusted:
         log_lik, log_odds = pt.switch(known, right.log_density, log_lik), pt.switch(known, -np.inf, log_odds)
+    if noise.reviewed:
+        log_lik, log_odds = pt.switch(bad, pt.log(wrong), log_lik), pt.switch(bad, np.inf, log_odds)
+        values.terms["error_reviewed"] = _log_reviewed(rate, np.array(noise.reviewed))
     log_prior: Any = graph.log_prior
     noisy = replace(
         graph,
@@ -130,6 +135,12 @@ def _rates(values: NoiseValues, noise: NumberNoise) -> Any:
     spread = values.half_normal("error_group_spread", noise.group_spread)
     effect = spread * values.normal("error_group", (noise.groups,))
     return 0.5 * pt.sigmoid(level + pt.concatenate([effect, pt.zeros(1)]))
+
+
+def _log_reviewed(rate: Any, counts: np.ndarray) -> Any:
+    """``Σ right log(1 − ε) + wrong log ε``."""
+    right, wrong = counts.T
+    return (right * pt.log1p(-rate)).sum() + (wrong * pt.log(rate)).sum()
 
 
 def _right(outcome: Numbers, noise: NumberNoise, values: NoiseValues, reported: dict[str, Any]) -> Right:
