@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from bayesrepair.arithmetic import Arithmetic
 from bayesrepair.edit import Editor
 from bayesrepair.failures import Against, Failures, scoring_rows
 from bayesrepair.fit import Fit
@@ -65,6 +66,8 @@ class Causes:
         What a positive score works against.
     own : bool
         Whether these are the rows that the fit was trained on, which alone can be taken out of it.
+    arithmetic : Arithmetic
+        What computed the log-likelihoods of the rows, in which precision, and what else was tried.
     """
 
     fit: Fit
@@ -79,6 +82,7 @@ class Causes:
     found: Failures | None = None
     against: Against = "failures"
     own: bool = True
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -396,4 +400,5 @@ def find_causes(
         found=failures if isinstance(failures, Failures) else None,
         against=against,
         own=rows is None,
+        arithmetic=done.arithmetic,
     )

@@ -4,7 +4,8 @@ The limit is what any dense implementation has to do: a matrix product for the l
 in place, and the reduction ``A @ L`` of `bayesrepair.numerics.scoring` (44 rows with error bars, 2 without). A
 hierarchical normal model, whose predictor is no dense product, is measured against NumPy written by hand. ``share`` is
 the library's speed divided by that of its limit; ``over_pymc`` by that of ``pm.compute_log_likelihood``, without any
-reduction. The general path is the same library with the kernels switched off. CPU time, best of some repetitions.
+reduction. The general path is the same library with the kernels switched off; ``backend`` is what runs it, chosen by
+timing one block. CPU time, best of some repetitions.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ def measured(kind: str) -> list[dict[str, Any]]:
     model, general = (pymc_model(built(kind, np.random.default_rng(1))) for _ in range(2))
     general.kernels.refused = "switched off"
     theta = model.initial + 0.1 * rng.standard_normal((DRAWS, model.n_params))
+    some = general.training.at(np.arange(BLOCK))
+    general, arithmetic = general.for_scoring(theta[:FEW], some, cells=10**9)
     million = DRAWS * ROWS / 1e6
     pymc, lines = by_pymc(model, theta), []
     for name, height in REDUCTIONS.items():
@@ -143,7 +146,7 @@ def measured(kind: str) -> list[dict[str, Any]]:
         graph = FEW * ROWS / 1e6 / best(slow, 2)
         speeds = {"limit": fastest, "kernels": kernels, "general": graph, "pymc": pymc}
         ratios = {"share": kernels / fastest, "over_pymc": kernels / pymc, "general_over_pymc": graph / pymc}
-        lines.append({"likelihood": kind, "reduction": name} | speeds | ratios)
+        lines.append({"likelihood": kind, "reduction": name} | speeds | ratios | {"backend": arithmetic.backend})
     assert model.kernels.checked, str(model.kernels)  # else the general graph was measured
     return lines
 

@@ -17,7 +17,7 @@ LAYERS = [
     ["rows", "row_weights", "model", "posterior", "noise", "number_noise"],
     ["fit"],
     ["target", "predictive", "datatree", "tree_groups", "summary", "ranking"],
-    ["hashes"],
+    ["hashes", "arithmetic"],
     ["laplace", "latents", "nested_laplace"],
     ["check"],
     ["gaussian_check"],

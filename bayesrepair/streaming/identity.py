@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bayesrepair.arithmetic import Arithmetic
 from bayesrepair.hashes import data_hash, model_hash
 from bayesrepair.numerics.blocks import block_size
 from bayesrepair.posterior import Draws
@@ -18,7 +20,12 @@ from bayesrepair.streaming.scorer import RowScorer
 _PACKAGES = ("bayesrepair", "numpy", "pytensor")
 
 
-def run_identity(scorer: RowScorer, source: Source, *, method: str, failures: Rows) -> dict[str, str]:
+ARITHMETIC = "how log-likelihoods are computed"
+
+
+def run_identity(
+    scorer: RowScorer, source: Source, *, method: str, failures: Rows, arithmetic: Arithmetic
+) -> dict[str, str]:
     """Hashes and sizes by name, in the words of a message that says what differs.
 
     Parameters
@@ -27,6 +34,7 @@ def run_identity(scorer: RowScorer, source: Source, *, method: str, failures: Ro
     source : Source
     method : str
     failures : Rows
+    arithmetic : Arithmetic
     """
     block = scorer.block or block_size(len(scorer.draws))
     return {
@@ -35,10 +43,18 @@ def run_identity(scorer: RowScorer, source: Source, *, method: str, failures: Ro
         "the failures": data_hash(failures),
         "the method": method,
         "how the failures were inserted": object_hash(scorer.score),
+        ARITHMETIC: arithmetic.identity,
         "the rows": f"{len(source)}:{source.fingerprint}",
         "the sizes of pieces and blocks": f"{source.pieces[0].stop}, {block}",
         "the versions of packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
     }
+
+
+def kept_backend(store: str | Path) -> str:
+    """The backend that a store was begun with; empty where there is none yet."""
+    from bayesrepair.streaming.store import kept_run
+
+    return kept_run(store).get(ARITHMETIC, "").partition(",")[0]
 
 
 def _draws_hash(draws: Draws) -> str:

@@ -129,6 +129,14 @@ class OnDisk:
         return np.asarray(self.array[rows])
 
 
+def kept_run(path: str | Path) -> dict[str, str]:
+    """What the results of a store depend on, by name; empty where there is no such store yet."""
+    if not (Path(path) / "zarr.json").exists():
+        return {}
+    known = zarr.open_group(path, mode="r").attrs.get(_RUN)
+    return json.loads(str(known)) if known else {}
+
+
 def _opened(path: Path, run: Mapping[str, str]) -> Any:
     if path.exists() and not (path / "zarr.json").exists() and (path.is_file() or any(path.iterdir())):
         raise DataError("a Zarr store, or a new folder", repr(str(path)), "Name a folder that is not there yet.")

@@ -82,6 +82,10 @@ class Kernels:
         state = "agree with the general graph" if self.checked else "not yet compared with the general graph"
         return f"kernels, {functions.recognised} ({state})"
 
+    def serve(self, theta: np.ndarray, arrays: Arrays) -> bool:
+        """Whether they have been seen to agree with the general graph, on these rows if on none before."""
+        return self._agreed(theta, arrays) is not None
+
     def log_lik(self, theta: np.ndarray, arrays: Arrays) -> np.ndarray | None:
         """(S, P) → (S, n), or None where the general graph has to serve."""
         functions = self._agreed(theta, arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 import pymc as pm
 from pymc.distributions.continuous import FlatRV, HalfFlatRV
 
+from bayesrepair.arithmetic import Arithmetic, Precision
 from bayesrepair.bridges.pymc import refusals
+from bayesrepair.bridges.pymc.backend import Choice, chosen, is_here
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.fingerprint import structure
@@ -20,8 +23,9 @@ from bayesrepair.bridges.pymc.intake import POSITION, rows_of, training_rows
 from bayesrepair.bridges.pymc.vectorised import NUMPY
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.rows import Rows
-from bayesrepair.status import DataError, UnsupportedModelError
+from bayesrepair.status import DataError, MethodError, UnsupportedModelError
 
+KERNELS = "kernels"
 _SIMULATIONS = 64  # outcomes averaged for a mean without a closed form
 _SEED = 20240229  # so that such a mean is the same each time
 
@@ -100,6 +104,7 @@ class PyMCModel:
         self.mode = mode
         self.functions = RowFunctions(graph, mode)
         self.kernels = Kernels(graph, self.functions, mode)
+        self._by_backend: dict[str, PyMCModel] = {}
         self.outcome = graph.outcome
         self.training = training_rows(graph)
         self.names = tuple(_names(graph))
@@ -154,6 +159,50 @@ class PyMCModel:
         arrays = self._arrays(rows, with_outcome=True)
         found = self.kernels.log_lik(theta, arrays)
         return self.functions.over_rows("log_lik", theta, *arrays) if found is None else found
+
+    def for_scoring(
+        self, theta: np.ndarray, rows: Rows, *, cells: int, precision: Precision = "double", backend: str = ""
+    ) -> tuple[PyMCModel, Arithmetic]:
+        """The same model with what computes the log-likelihoods of a pass over many rows fastest, and what that is.
+
+        Kernels where the likelihood is recognised; otherwise the backend that was fastest on one block, as
+        `bayesrepair.bridges.pymc.backend` says. A ``mode`` other than NumPy is the user's choice and stays.
+
+        Parameters
+        ----------
+        theta : array, shape (S, P)
+        rows : Rows
+            Some of the rows.
+        cells : int
+            Draws × rows of the whole pass.
+        precision : {"double", "single"}
+        backend : str
+            One that was chosen before; empty to choose.
+
+        Raises
+        ------
+        MethodError
+            If the backend is not there.
+        """
+        theta = self._checked(theta)
+        if backend and backend != KERNELS and not is_here(backend):
+            raise MethodError(
+                f"{backend!r}, with which this was begun", "a machine without it", "Install it, or begin anew."
+            )
+        arrays = self._scored(rows)
+        if backend in ("", KERNELS) and self.kernels.serve(theta, arrays):
+            return self, Arithmetic(KERNELS)
+        if backend == KERNELS:
+            raise MethodError("kernels, with which this was begun", str(self.kernels), "Begin anew.")
+        if not backend and self.mode != NUMPY:
+            return self, Arithmetic(self.mode)
+        choice = Choice(backend, {}) if backend else chosen(self.functions, self.structure, theta, arrays, cells)
+        if choice.backend not in self._by_backend:
+            other = copy(self)
+            other.mode, other.functions = choice.backend, RowFunctions(self.graph, choice.backend)
+            self._by_backend[choice.backend] = other
+        found = self if choice.backend == self.mode else self._by_backend[choice.backend]
+        return found, Arithmetic(choice.backend, "double", choice.speeds)
 
     def summed_log_lik(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
         """``Σ weight · log_lik``: (S, P), (N,) → (S,); rows of weight 0 take no part.

@@ -23,7 +23,10 @@ NUMPY = "NUMPY"
 LOOPS = "LOOPS"
 """Mode that runs as `NUMPY` does, but for loops that numba compiles in a second or two; see `cell_loops`."""
 
-_OWN_MODES = {NUMPY: NUMPY_MODE, LOOPS: LOOP_MODE}
+C = "C"
+"""Mode of PyTensor that compiles C code, where there is a compiler."""
+
+_MODES = {NUMPY: NUMPY_MODE, LOOPS: LOOP_MODE, C: "CVM"}
 
 
 def unpacked(theta: Any, value_vars: Sequence[Any], shapes: Sequence[tuple[int, ...]]) -> dict:
@@ -64,7 +67,7 @@ def compiled(inputs: Sequence[Variable], outputs: Any, *, mode: str) -> Any:
         return pm.compile(
             list(inputs),
             outputs,
-            mode=_OWN_MODES.get(mode, mode),
+            mode=_MODES.get(mode, mode),
             trust_input=True,
             on_unused_input="ignore",
             random_seed=False,

@@ -1,0 +1,167 @@
+"""What runs a general graph over many rows: chosen once, kept, the same bits afterwards."""
+
+import json
+
+import cloudpickle
+import numpy as np
+import pandas as pd
+import platformdirs
+import pymc as pm
+import pytest
+from streamed import assert_same_bits
+
+import bayesrepair as br
+from bayesrepair.bridges.pymc import backend
+from bayesrepair.bridges.pymc.model import pymc_model
+from bayesrepair.status import DataError, MethodError
+from bayesrepair.streaming.store import kept_run
+
+N = 60
+
+
+def curved(rows=N) -> pm.Model:
+    """A likelihood that no kernel knows: the mean is no linear predictor."""
+    rng = np.random.default_rng(0)
+    with pm.Model() as model:
+        x = pm.Data("x", rng.uniform(0, 3, rows))
+        rate, scale = pm.Normal("rate", 0, 1), pm.HalfNormal("scale", 1)
+        pm.Normal("y", pm.math.log1p(pm.math.exp(rate * x)), scale, observed=rng.standard_normal(rows))
+    return model
+
+
+@pytest.fixture
+def problem():
+    model = pymc_model(curved())
+    theta = 0.2 * np.random.default_rng(1).standard_normal((400, 2))
+    draws = br.posterior.Draws.plain(theta, np.repeat(np.arange(4), 100))
+    return br.Fit(model, model.training, draws), model.training.at(np.arange(5))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and passes of any size worth a look."""
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(backend, "WORTH_CELLS", 1)
+    return tmp_path / "cache" / "bayesrepair" / "backends"
+
+
+def scored(problem, **more):
+    fit, failures = problem
+    return br.find_causes(fit, failures, progressbar=False, **more)
+
+
+def fastest(monkeypatch, name):
+    """Let one backend win every comparison, as a machine under load might."""
+    monkeypatch.setattr(backend, "_measured", lambda _, tried, *rest: (1.0 if tried == name else 9.0, ""))
+
+
+def test_small_passes_are_numpys_and_nothing_is_timed(problem, monkeypatch):
+    monkeypatch.setattr(backend, "timed", lambda *parts: pytest.fail("timed"))
+    assert scored(problem).arithmetic.identity == "NUMPY, double"
+
+
+def test_it_is_timed_once_and_then_read(problem, cache, monkeypatch):
+    fastest(monkeypatch, "LOOPS")
+    first = scored(problem)
+    assert first.arithmetic.backend == "LOOPS"
+    assert "million draws × rows" in str(first.arithmetic)
+    [kept] = cache.iterdir()
+    assert json.loads(kept.read_text())["backend"] == "LOOPS"
+    fastest(monkeypatch, "NUMPY")  # another day, another load
+    fit, failures = problem
+    again = scored((br.Fit(pymc_model(curved()), fit.rows, fit.draws), failures))
+    assert again.arithmetic == first.arithmetic
+    assert_same_bits(first, again)
+
+
+def test_the_model_itself_stays_as_it_is(problem, cache, monkeypatch):
+    fit, _ = problem
+    before = fit.model.log_lik(fit.draws.theta, fit.rows)
+    fastest(monkeypatch, "LOOPS")
+    scored(problem)
+    assert fit.model.mode == "NUMPY"
+    np.testing.assert_array_equal(fit.model.log_lik(fit.draws.theta, fit.rows), before)
+
+
+def test_loops_win_where_they_are_faster(problem, cache):
+    fit, _ = problem
+    model = pymc_model(curved(1000))
+    choice = backend.timed(model.functions, fit.draws.theta, model._scored(model.training), 10**6)
+    assert choice.backend in ("LOOPS", "C")
+    assert "not tried" in choice.speeds["NUMBA"]
+
+
+def test_what_gives_other_numbers_or_fails_is_out(problem, monkeypatch):
+    fit, _ = problem
+    functions, arrays = fit.model.functions, fit.model._scored(fit.rows)
+    reference = functions.over_rows("log_lik", fit.draws.theta, *arrays)
+    assert backend._measured(functions, "NUMPY", fit.draws.theta, arrays, reference)[1] == ""
+    assert "other numbers" in backend._measured(functions, "NUMPY", fit.draws.theta, arrays, reference + 1e-3)[1]
+    assert "cannot (ValueError)" in backend._measured(functions, "NUMPY", fit.draws.theta[:, :1], arrays, reference)[1]
+
+
+def test_without_a_cache_folder_nothing_is_chosen(problem, cache, monkeypatch):
+    cache.parent.parent.mkdir(parents=True)
+    cache.parent.write_text("a file where the folder would be")
+    monkeypatch.setattr(backend, "timed", lambda *parts: pytest.fail("timed"))
+    found = scored(problem)
+    assert found.arithmetic.backend == "NUMPY"
+    assert "no cache folder" in str(found.arithmetic)
+
+
+def test_whoever_writes_first_is_right(tmp_path):
+    place = tmp_path / "choice.json"
+    first = backend._kept(place, backend.Choice("LOOPS", {}))
+    assert backend._kept(place, backend.Choice("NUMPY", {})) == first
+    assert [p.name for p in tmp_path.iterdir()] == ["choice.json"]
+
+
+def test_a_damaged_cache_is_timed_anew(problem, cache, monkeypatch):
+    fastest(monkeypatch, "LOOPS")
+    scored(problem)
+    [kept] = cache.iterdir()
+    kept.write_text("{")
+    assert backend._read(kept) is None
+
+
+def test_a_store_goes_on_as_it_was_begun(problem, cache, monkeypatch, tmp_path):
+    fastest(monkeypatch, "LOOPS")
+    first = scored(problem, store=tmp_path / "store")
+    assert "LOOPS, double" in kept_run(tmp_path / "store").values()
+    for kept in cache.iterdir():
+        kept.unlink()
+    fastest(monkeypatch, "NUMPY")
+    again = scored(problem, store=tmp_path / "store")
+    assert again.arithmetic.backend == "LOOPS"
+    assert_same_bits(first, again)
+    monkeypatch.setattr(backend, "BACKENDS", ("NUMPY",))
+    with pytest.raises(MethodError, match="LOOPS"):
+        scored(problem, store=tmp_path / "store")
+
+
+def test_a_recognised_likelihood_is_the_kernels(cache):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"x": rng.normal(size=40), "y": rng.normal(size=40)})
+    with pm.Model() as model:
+        pm.Normal("y", pm.Normal("a", 0, 1) + pm.Normal("b", 0, 1) * table["x"].to_numpy(), 1.0, observed=table["y"])
+    bridge = pymc_model(model, data=table)
+    theta = rng.standard_normal((8, 2))
+    same, arithmetic = bridge.for_scoring(theta, bridge.training, cells=10**12)
+    assert same is bridge
+    assert arithmetic.backend == "kernels"
+    assert not cache.exists()
+
+
+def test_the_scoring_model_travels(problem, cache, monkeypatch):
+    fastest(monkeypatch, "LOOPS")
+    fit, _ = problem
+    model, _ = fit.model.for_scoring(fit.draws.theta, fit.rows, cells=10**9)
+    there = cloudpickle.loads(cloudpickle.dumps(model))
+    np.testing.assert_array_equal(there.log_lik(fit.draws.theta, fit.rows), model.log_lik(fit.draws.theta, fit.rows))
+    assert there.functions.mode_of("log_lik") == "LOOPS"
+
+
+def test_rows_without_an_outcome_are_refused_as_ever(problem):
+    fit, failures = problem
+    with pytest.raises(DataError, match="outcome"):
+        br.find_causes(fit, failures, rows=br.Rows({"x": np.ones(2)}, np.arange(2)), progressbar=False)
