@@ -303,3 +303,31 @@ def test_no_rows_and_no_columns(family):
 def test_outcomes_outside_the_support_are_told(family, y):
     assert not family.suits(np.array(y))
     assert family.suits(np.array([0, 1]))
+
+
+@pytest.mark.parametrize("groups", [True, False], ids=["groups", "dense"])
+@each_family
+def test_single_precision_is_single_precision(family, groups):
+    """Errors of a few units in the seventh digit of what is added up, and not none: it is float32 that was used."""
+    rng = np.random.default_rng(5)
+    design = some_design(rng, family, groups)
+    point, y = some_point(rng, family, design), outcomes(rng, family)
+    double, single = (log_lik(family, design, y, point, single=flag) for flag in (False, True))
+    assert single.dtype == np.float64
+    eta = np.abs(predictor(design, point)).reshape(S, N, -1).max(axis=2)
+    size = 1 + np.abs(double) + (1 + np.abs(y)) * (1 + eta) * (1 + np.exp(eta) * isinstance(family, PoissonLog))
+    error = np.abs(single - double) / size
+    assert 1e-9 < error.max() < 3e-6
+
+
+def test_single_precision_in_the_tails():
+    family, y = CategoricalSoftmax(3), np.array([0, 1, 2, 1])
+    design = Design(np.array([[0.0], [1.0], [100.0], [3000.0]]), (), np.zeros((4, 3)))
+    point = Point((np.array([[[0.0, 1.0, -1.0]], [[2.0, -3.0, 0.5]]]),), ())
+    double, single = (log_lik(family, design, y, point, single=flag) for flag in (False, True))
+    eta = predictor(design, point)
+    np.testing.assert_allclose(double, density(family, y, eta, ()), rtol=1e-14)
+    np.testing.assert_allclose(single, double, rtol=1e-6, atol=1e-6)
+    design, point = Design(np.array([[1.0], [200.0], [-200.0]]), (), np.zeros((3, 1))), Point((np.array([[1.0]]),), ())
+    got = log_lik(BernoulliLogit(), design, np.array([1, 0, 1]), point, single=True)
+    np.testing.assert_allclose(got, [[-np.log1p(np.exp(-1)), -200, -200]], rtol=1e-6)

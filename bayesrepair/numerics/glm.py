@@ -62,6 +62,11 @@ class Design:
         groups = tuple(Grouped(g.index[rows], g.column[rows], g.size) for g in self.groups)
         return type(self)(self.dense[rows], groups, self.offset[rows])
 
+    def astype(self, kind: type[np.floating]) -> Self:
+        """Columns and offset as numbers of another precision."""
+        groups = tuple(Grouped(g.index, g.column.astype(kind, copy=False), g.size) for g in self.groups)
+        return type(self)(self.dense.astype(kind, copy=False), groups, self.offset.astype(kind, copy=False))
+
     @property
     def sizes(self) -> tuple[int, ...]:
         """Coefficients of the dense columns and of each group term."""
@@ -216,8 +221,11 @@ class WeightedLikelihood:
         return value, gradients, by_parameter
 
 
-def log_lik(family: Family, design: Design, y: np.ndarray, point: Point) -> np.ndarray:
+def log_lik(family: Family, design: Design, y: np.ndarray, point: Point, *, single: bool = False) -> np.ndarray:
     """Pointwise log-likelihood, (S, N), in Fortran order: a left factor ``A @ log_lik`` needs no copy.
+
+    In single precision the matrix product and the loops use float32; the result is float64 all the same, so that
+    whatever is summed of it is summed in double precision.
 
     Examples
     --------
@@ -226,18 +234,29 @@ def log_lik(family: Family, design: Design, y: np.ndarray, point: Point) -> np.n
     >>> np.exp(log_lik(BernoulliLogit(), design, np.array([0.0, 1.0]), Point((np.log([[3.0]]),), ()))).round(12)
     array([[0.25, 0.75]])
     """
+    kind = np.float32 if single else np.float64
     out = np.empty((len(y), len(point)))
     y = y.astype(float)
-    size = max(4, TILE_CELLS // max(1, len(point)))
     [(_, coefficients, parameters)] = point.tiles(max(1, len(point)))
-    constants = family.constants(parameters)
+    constants = tuple(c.astype(kind, copy=False) for c in family.constants(parameters))
+    if family.width > 1:
+        coefficients = [_above_first(c, family.width) for c in coefficients]
+        design = Design(design.dense, design.groups, design.offset[:, 1:] - design.offset[:, :1])
+    coefficients, design = [c.astype(kind, copy=False) for c in coefficients], design.astype(kind)
+    width = max(1, family.width - 1) * len(point)
+    size = max(4, TILE_CELLS // max(1, width))
     # one tile for all: fresh memory of this size would be asked of the system, and given back, each time
-    tile = np.empty((min(size, len(y)), len(point) * family.width)) if family.width > 1 else out
+    tile = np.empty((min(size, len(y)), width), kind) if single or family.width > 1 else out
     for start in range(0, len(y), size):
         rows = slice(start, start + size)
         # whole rows of the result are contiguous: η is computed, and becomes log p, where log p belongs
-        place = out[rows] if family.width == 1 else tile[: len(y[rows])]
-        log_p = family.log_lik(design.at(rows).eta(coefficients, out=place), y[rows], constants)
-        if family.width > 1:
-            out[rows] = log_p
+        place = out[rows]
+        eta = design.at(rows).eta(coefficients, out=place if tile is out else tile[: len(place)])
+        family.log_lik(eta, y[rows], constants, place)
     return out.T
+
+
+def _above_first(coefficients: np.ndarray, classes: int) -> np.ndarray:
+    """What the coefficients of the other classes have above those of the first: (Q, K · B) → (Q, (K − 1) · B)."""
+    by_class = coefficients.reshape(len(coefficients), classes, -1)
+    return (by_class[:, 1:] - by_class[:, :1]).reshape(len(coefficients), -1)

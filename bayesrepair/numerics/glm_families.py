@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import digamma, gammaln
 
 from bayesrepair.numerics import glm_kernels as kernels
+from bayesrepair.numerics import glm_kernels_single as of_single
 
 _STIRLING = 8  # counts from here on
 _LOG_2PI = float(np.log(2 * np.pi))
@@ -51,8 +52,12 @@ class Family(Protocol):
         """What `log_lik` needs of the parameters, (B,) each: computed once for all rows."""
         ...
 
-    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
-        """Log p (n, B); η is overwritten."""
+    def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
+        """Log p (n, B) into ``out``, which of one predictor in double precision is η itself.
+
+        Of several predictors η holds the differences of all but the first from the first, (n, (width − 1) · B). Where
+        it is in single precision, so are the constants, and ``out`` is in double precision.
+        """
         ...
 
 
@@ -93,12 +98,14 @@ class BernoulliLogit:
         """See `Family`."""
         return ()
 
-    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+    def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
         """See `Family`."""
         if self.limit < np.inf:
             np.clip(eta, -self.limit, self.limit, out=eta)
-        kernels.bernoulli_log_lik(eta, y)
-        return eta
+        if eta.dtype == np.float32:
+            of_single.bernoulli_log_lik(eta, y, out)
+        else:
+            kernels.bernoulli_log_lik(eta, y)
 
 
 @dataclass(frozen=True)
@@ -125,10 +132,12 @@ class PoissonLog:
         """See `Family`."""
         return ()
 
-    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+    def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
         """See `Family`."""
-        kernels.poisson_log_lik(eta, y, -gammaln(y + 1))
-        return eta
+        if eta.dtype == np.float32:
+            of_single.poisson_log_lik(eta, y, -gammaln(y + 1), out)
+        else:
+            kernels.poisson_log_lik(eta, y, -gammaln(y + 1))
 
 
 @dataclass(frozen=True)
@@ -163,14 +172,16 @@ class NegativeBinomialLog:
         kernels.rising(alpha, np.append(np.zeros(_STIRLING), -1.0), base, slope)
         return np.log(alpha), alpha, base
 
-    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+    def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
         """See `Family`."""
-        log_alpha, alpha, base = constants
+        log_alpha, alpha, base = (c.astype(float) for c in constants)
         counts, where = np.unique(y, return_inverse=True)
         binomial = np.empty((len(counts), len(alpha)))
         kernels.binomial_logs(alpha, base, counts, gammaln(counts + 1), binomial)
-        kernels.negative_binomial_log_lik(eta, y, log_alpha, alpha, binomial, where)
-        return eta
+        if eta.dtype == np.float32:
+            of_single.negative_binomial_log_lik(eta, y, *constants[:2], binomial, where, out)
+        else:
+            kernels.negative_binomial_log_lik(eta, y, log_alpha, alpha, binomial, where)
 
 
 @dataclass(frozen=True)
@@ -208,10 +219,12 @@ class StudentT:
         height = gammaln((nu + 1) / 2) - gammaln(nu / 2) - np.log(nu * np.pi) / 2 - np.log(sigma)
         return 1 / (nu * np.square(sigma)), (nu + 1) / 2, height
 
-    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+    def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
         """See `Family`."""
-        kernels.student_t_log_lik(eta, y, *constants)
-        return eta
+        if eta.dtype == np.float32:
+            of_single.student_t_log_lik(eta, y, *constants, out)
+        else:
+            kernels.student_t_log_lik(eta, y, *constants)
 
 
 @dataclass(frozen=True)
@@ -248,10 +261,12 @@ class Normal:
         sigma, log_sigma = at
         return 0.5 / np.square(sigma), -log_sigma - _LOG_2PI / 2
 
-    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+    def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
         """See `Family`."""
-        kernels.normal_log_lik(eta, y, *constants)
-        return eta
+        if eta.dtype == np.float32:
+            of_single.normal_log_lik(eta, y, *constants, out)
+        else:
+            kernels.normal_log_lik(eta, y, *constants)
 
 
 @dataclass(frozen=True)
@@ -284,12 +299,10 @@ class CategoricalSoftmax:
         """See `Family`."""
         return ()
 
-    def log_lik(self, eta: Array, y: Array, constants: At) -> Array:
+    def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
         """See `Family`."""
-        # at the front of η's own memory: when a row is written, what stood there has been read
-        out = eta.reshape(-1)[: eta.size // self.width].reshape(len(eta), -1)
-        kernels.categorical_log_lik(eta, y.astype(np.int64), self.width, out)
-        return out
+        single = eta.dtype == np.float32
+        (of_single if single else kernels).categorical_log_lik(eta, y.astype(np.int64), out)
 
 
 def _counts(y: Array) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesrepair.numerics.simd import LN2, exp, exponent, kernel, log, log1p_unit, mantissa
 
-FAR = 600.0  # logits between classes beyond which their exponentials are taken relative to the largest
+FAR = 1e250  # sum of exponentials beyond which they are taken relative to the largest
 PRODUCT_ROWS = 512  # factors from 1 to 2 whose product is far from overflow
 
 
@@ -201,30 +201,49 @@ def categorical_sums(eta, y, weight, classes, sums):
 
 
 @kernel
-def categorical_log_lik(eta, y, classes, out):
-    """Log p of the given class, (n, B): −log(1 + Σ exp(η_k − η_y)), an exponential less than there are classes."""
-    B = eta.shape[1] // classes
-    top, total = np.empty(B), np.empty(B)
+def categorical_log_lik(eta, y, out):
+    """Log p of the given class, (n, B): −log Σ_k exp(η_k − η_y), an exponential less than there are classes.
+
+    η (n, (K − 1) · B), classes before draws, holds what classes 1 … K − 1 have above class 0.
+    """
+    B = out.shape[1]
+    others = eta.shape[1] // B
+    total, nothing = np.empty(B), np.zeros(B)
     for r in range(eta.shape[0]):
-        own = y[r] * B
-        top[:], total[:] = 0.0, 1.0
-        for k in range(classes):
-            if k * B == own:
-                continue
+        given, place, own = y[r], out[r], nothing
+        total[:] = 1.0
+        if given > 0:
+            own = eta[r, (given - 1) * B : given * B]
             for b in range(B):
-                e = eta[r, k * B + b] - eta[r, own + b]
-                top[b] = top[b] if top[b] > e else e
-                total[b] += exp(e)
-        if top.max() < FAR:
+                total[b] += exp(-own[b])
+        last = others if given < others else others - 1
+        for k in range(1, last):
+            if k != given:
+                other = eta[r, (k - 1) * B : k * B]
+                for b in range(B):
+                    total[b] += exp(other[b] - own[b])
+        if last > 0:  # the last one and the logarithm in one pass
+            other = eta[r, (last - 1) * B : last * B]
             for b in range(B):
-                out[r, b] = -log(total[b])
-            continue
-        total[:] = 0.0
-        for k in range(classes):
+                total[b] += exp(other[b] - own[b])
+                place[b] = -log(total[b])
+        else:
             for b in range(B):
-                total[b] += exp(eta[r, k * B + b] - eta[r, own + b] - top[b])
-        for b in range(B):
-            out[r, b] = -top[b] - log(total[b])
+                place[b] = -log(total[b])
+        if not total.max() < FAR:
+            for b in range(B):
+                place[b] = _far_log_lik(eta[r, b::B], given)
+
+
+@kernel
+def _far_log_lik(above, given):
+    """The same of one draw, the exponentials taken relative to the largest."""
+    own = above[given - 1] if given > 0 else 0.0
+    top = max(0.0, above.max())
+    total = exp(-top)
+    for e in above:
+        total += exp(e - top)
+    return own - top - log(total)
 
 
 @kernel
