@@ -16,6 +16,33 @@ PRECISIONS = ("double", "single")
 
 
 @dataclass(frozen=True)
+class SingleError:
+    """What scores in single precision differ by from those in double precision, in Monte Carlo errors (``mcse``).
+
+    Parameters
+    ----------
+    rows : int
+        How many were scored both ways.
+    median, largest : float
+
+    Examples
+    --------
+    >>> print(SingleError(256, 0.0001, 0.002))  # doctest: +ELLIPSIS
+    scores differ from double precision by 0.0001 (median) and at most 0.002 of their Monte Carlo error, measured on ...
+    """
+
+    rows: int
+    median: float
+    largest: float
+
+    def __str__(self) -> str:
+        return (
+            f"scores differ from double precision by {self.median:.1g} (median) and at most {self.largest:.1g} "
+            f"of their Monte Carlo error, measured on {self.rows} rows"
+        )
+
+
+@dataclass(frozen=True)
 class Arithmetic:
     """What computes the log-likelihoods of a pass over many rows, and in which precision.
 
@@ -29,6 +56,8 @@ class Arithmetic:
         Of the log-likelihoods; sums over draws are in double precision.
     speeds : mapping of str to str
         What was tried on one block to choose the backend, and how it did; empty where nothing was.
+    error : SingleError, optional
+        Measured, where the precision is single.
 
     Examples
     --------
@@ -39,12 +68,14 @@ class Arithmetic:
     backend: str = "model"
     precision: Precision = "double"
     speeds: Mapping[str, str] = field(default_factory=dict)
+    error: SingleError | None = None
 
     def __str__(self) -> str:
         by = "the model's own function" if self.backend == "model" else self.backend
         text = f"log-likelihoods by {by} in {self.precision} precision"
         tried = "; ".join(f"{name} {speed}" for name, speed in self.speeds.items())
-        return f"{text} (one block: {tried})" if tried else text
+        text = f"{text} (one block: {tried})" if tried else text
+        return f"{text}; {self.error}" if self.error is not None else text
 
     @property
     def identity(self) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesrepair.arithmetic import Arithmetic
+from bayesrepair.arithmetic import Arithmetic, Precision
 from bayesrepair.edit import Editor
 from bayesrepair.failures import Against, Failures, scoring_rows
 from bayesrepair.fit import Fit
@@ -289,13 +289,17 @@ class Causes:
         return (
             f"{len(self)} {'training rows' if self.own else 'rows'} ranked by cause score ({self.method}) against "
             f"{len(self.failures)} {whom}; "
-            f"a positive score works against them{self._caveat}"
+            f"a positive score works against them{self._caveat}{self._single}"
         )
 
     @property
     def _caveat(self) -> str:
         few = len(self.failures) < FEW_FAILURES
         return "; with so few failures prob_top and the rank intervals are too sure of themselves" if few else ""
+
+    @property
+    def _single(self) -> str:
+        return f". In single precision: {self.arithmetic.error}" if self.arithmetic.error is not None else ""
 
     def __repr__(self) -> str:
         return f"{self._head()}\n{self.regime}\n{self.scores.head(10).to_string(float_format='{:.4g}'.format)}"
@@ -316,6 +320,7 @@ def find_causes(
     block: int | None = None,
     store: str | Path | None = None,
     client: Any = None,
+    precision: Precision = "double",
     progressbar: bool = True,
     random_seed: int | np.random.Generator | None = 0,
 ) -> Causes:
@@ -351,6 +356,10 @@ def find_causes(
     client : distributed.Client or str, optional
         A Dask cluster whose workers score the rows, or the address of its scheduler. The results are those of one
         process, whatever happens to a worker; workers need this package, and files under the same paths.
+    precision : {"double", "single"}
+        ``"single"`` computes the log-likelihoods of the rows in float32, for likelihoods that have kernels; everything
+        that is summed over draws stays in float64. ``causes.arithmetic.error`` says what that changes, measured on a
+        sample of rows.
     progressbar : bool
     random_seed : int or Generator, optional
         For the insertion, and for the replicates behind ``prob_top`` and the rank intervals.
@@ -370,7 +379,7 @@ def find_causes(
         If there are no failures, they lack the outcome, ``rows`` are no rows of the model, or ``store`` holds another
         run.
     MethodError
-        If ``method`` or ``against`` is unknown.
+        If ``method``, ``against`` or ``precision`` is unknown, or the likelihood has no kernel for single precision.
     ScoringInterrupted
         On Ctrl-C, where ``store`` keeps what was done.
     """
@@ -384,6 +393,7 @@ def find_causes(
         block=block,
         store=store,
         client=client,
+        precision=precision,
         progressbar=progressbar,
         rng=np.random.default_rng(random_seed),
     )

@@ -9,23 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesrepair.arithmetic import Arithmetic, Scoring
+from bayesrepair.arithmetic import Arithmetic, Precision
 from bayesrepair.edit import Editor
 from bayesrepair.fit import Fit
 from bayesrepair.judgement import Info
-from bayesrepair.model import Model
-from bayesrepair.numerics.blocks import block_size
 from bayesrepair.numerics.scoring import Scored, rank_summary
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import named_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
 from bayesrepair.scores.block_score import block_score
-from bayesrepair.streaming.identity import kept_backend, run_identity
+from bayesrepair.streaming.identity import run_identity
 from bayesrepair.streaming.opening import source_of
-from bayesrepair.streaming.pieces import RowsSource, Source
+from bayesrepair.streaming.pieces import RowsSource
 from bayesrepair.streaming.runner import run_store, streamed
 from bayesrepair.streaming.scorer import RowScorer
+from bayesrepair.streaming.scoring_model import scoring_model, with_error
 from bayesrepair.streaming.stored_rows import StoredRows
 
 
@@ -69,16 +68,17 @@ def score_rows(
     block: int | None,
     store: str | Path | None,
     client: Any,
+    precision: Precision,
     progressbar: bool,
     rng: np.random.Generator,
 ) -> ScoredRows:
     """Score and rank rows against the failures; the arguments are those of `bayesrepair.find_causes`."""
     score, after, info = block_score(fit, failures, method, rng)
     source = source_of(fit, rows)
-    model, arithmetic = _arithmetic(
-        fit, source, len(fit.draws) + (after.theta is not fit.draws.theta) * len(after), store
-    )
+    sides = {id(side.theta): len(side) for side in (fit.draws, after)}
+    model, arithmetic = scoring_model(fit, source, draws=sum(sides.values()), precision=precision, store=store)
     scorer = RowScorer(model, fit.draws, score, block)
+    arithmetic = with_error(arithmetic, scorer, fit, source)
     kept = None
     if store is not None:
         name = method if isinstance(method, str) else repr(method)
@@ -100,19 +100,6 @@ def score_rows(
     frame = ranked(pd.DataFrame(columns, index=source.index), "score", fit.table if rows is None else None)
     where = source.rows if isinstance(source, RowsSource) else StoredRows(fit.model, source)
     return ScoredRows(where, scored, frame, after, info, arithmetic)
-
-
-def _arithmetic(fit: Fit, source: Source, draws: int, store: str | Path | None) -> tuple[Model, Arithmetic]:
-    """The model that scores, and how it computes; a store that was begun says how."""
-    if not isinstance(fit.model, Scoring):
-        return fit.model, Arithmetic()
-    begun = kept_backend(store) if store is not None else ""
-    piece = source.pieces[0].load()
-    rows = piece if isinstance(piece, Rows) else fit.model.rows(piece)
-    if fit.model.outcome.name not in rows.values:
-        return fit.model, Arithmetic()  # the pass itself says what is absent
-    some = rows.at(np.arange(min(len(rows), block_size(len(fit.draws)))))
-    return fit.model.for_scoring(fit.draws.theta, some, cells=draws * len(source), precision="double", backend=begun)
 
 
 def _replicates(count: int) -> int:

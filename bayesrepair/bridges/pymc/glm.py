@@ -51,6 +51,8 @@ class Kernels:
         Why the general graph serves instead; empty while nothing speaks against the kernels.
     checked : bool
         Whether they have been compared with the general graph.
+    single : bool
+        Whether pointwise log-likelihoods are computed in single precision.
     """
 
     graph: RowGraph
@@ -58,6 +60,7 @@ class Kernels:
     mode: str
     refused: str = ""
     checked: bool = False
+    single: bool = False
     _likelihoods: list[tuple[Rows, np.ndarray, WeightedLikelihood]] = field(default_factory=list, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -90,7 +93,7 @@ class Kernels:
         """(S, P) → (S, n), or None where the general graph has to serve."""
         functions = self._agreed(theta, arrays)
         try:
-            return None if functions is None else functions.log_lik(theta, *arrays)
+            return None if functions is None else functions.log_lik(theta, *arrays, single=self.single)
         except UnsuitedRowsError:
             return None
 
@@ -221,12 +224,14 @@ class KernelFunctions:
         )
         return Design(np.ascontiguousarray(columns, dtype=float), groups, np.asarray(offset, dtype=float)), y
 
-    def log_lik(self, theta: np.ndarray, arrays: Mapping[str, np.ndarray], position: np.ndarray) -> np.ndarray:
+    def log_lik(
+        self, theta: np.ndarray, arrays: Mapping[str, np.ndarray], position: np.ndarray, *, single: bool = False
+    ) -> np.ndarray:
         """(S, P) and rows → (S, n)."""
         design, y = self.design(arrays, position)
         if self._last is None or not np.array_equal(self._last[0], theta):
             self._last = theta.copy(), self._point_of(self._function("coefficients", self._coefficients)(theta))
-        return log_lik(self.recognised.family, design, y, self._last[1])
+        return log_lik(self.recognised.family, design, y, self._last[1], single=single)
 
     def summed(self, theta: np.ndarray, likelihood: WeightedLikelihood) -> np.ndarray:
         """``Σ weight · log_lik``, (S, P) → (S,)."""

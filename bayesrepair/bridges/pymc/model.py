@@ -182,7 +182,7 @@ class PyMCModel:
         Raises
         ------
         MethodError
-            If the backend is not there.
+            If the backend is not there, or the precision is single and there are no kernels.
         """
         theta = self._checked(theta)
         if backend and backend != KERNELS and not is_here(backend):
@@ -191,18 +191,32 @@ class PyMCModel:
             )
         arrays = self._scored(rows)
         if backend in ("", KERNELS) and self.kernels.serve(theta, arrays):
-            return self, Arithmetic(KERNELS)
+            return (self._in_single() if precision == "single" else self), Arithmetic(KERNELS, precision)
+        if precision == "single":
+            raise MethodError(
+                "a likelihood that has kernels, for precision='single'", str(self.kernels), "Leave out precision=."
+            )
         if backend == KERNELS:
             raise MethodError("kernels, with which this was begun", str(self.kernels), "Begin anew.")
         if not backend and self.mode != NUMPY:
             return self, Arithmetic(self.mode)
         choice = Choice(backend, {}) if backend else chosen(self.functions, self.structure, theta, arrays, cells)
-        if choice.backend not in self._by_backend:
+        return self._run_by(choice.backend), Arithmetic(choice.backend, "double", choice.speeds)
+
+    def _in_single(self) -> PyMCModel:
+        other = copy(self)
+        other.kernels = copy(self.kernels)
+        other.kernels.single = True
+        return other
+
+    def _run_by(self, backend: str) -> PyMCModel:
+        if backend == self.mode:
+            return self
+        if backend not in self._by_backend:
             other = copy(self)
-            other.mode, other.functions = choice.backend, RowFunctions(self.graph, choice.backend)
-            self._by_backend[choice.backend] = other
-        found = self if choice.backend == self.mode else self._by_backend[choice.backend]
-        return found, Arithmetic(choice.backend, "double", choice.speeds)
+            other.mode, other.functions = backend, RowFunctions(self.graph, backend)
+            self._by_backend[backend] = other
+        return self._by_backend[backend]
 
     def summed_log_lik(self, theta: np.ndarray, rows: Rows, weight: np.ndarray) -> np.ndarray:
         """``Σ weight · log_lik``: (S, P), (N,) → (S,); rows of weight 0 take no part.
