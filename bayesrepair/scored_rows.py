@@ -16,7 +16,7 @@ from bayesrepair.judgement import Info
 from bayesrepair.numerics.scoring import Scored, rank_summary
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import named_outcome
-from bayesrepair.ranking import ranked
+from bayesrepair.ranking import ranked_columns
 from bayesrepair.rows import Rows
 from bayesrepair.scores.block_score import block_score
 from bayesrepair.streaming.identity import run_identity
@@ -94,10 +94,11 @@ def score_rows(
         "prob_top": prob_top,
         "rank_low": low,
         "rank_high": high,
-        "given": named_outcome(fit, found["given"][:]),
-        "surprise": found["surprise"][:],
+        "given": np.asarray(named_outcome(fit, found.pop("given")[:])),
+        "surprise": found.pop("surprise")[:],
     }
-    frame = ranked(pd.DataFrame(columns, index=source.index), "score", fit.table if rows is None else None)
+    del prob_top, low, high  # of many rows each column is as large as all ids
+    frame = ranked_columns(columns, source.index, "score", fit.table if rows is None else None)
     where = source.rows if isinstance(source, RowsSource) else StoredRows(fit.model, source)
     return ScoredRows(where, scored, frame, after, info, arithmetic)
 

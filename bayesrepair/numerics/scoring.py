@@ -168,12 +168,15 @@ def ranks(score: np.ndarray) -> np.ndarray:
     array([2, 1, 3], dtype=int32)
     """
     order = np.argsort(-score)
-    found = score[order]
-    if (found[1:] == found[:-1]).any():  # a stable sort takes twice as long
+    if _has_ties(score[order]):  # a stable sort takes twice as long
         order = np.argsort(-score, kind="stable")
     out = np.empty(len(score), dtype=np.int32)
     out[order] = np.arange(1, len(score) + 1, dtype=np.int32)
     return out
+
+
+def _has_ties(in_order: np.ndarray) -> bool:
+    return bool((in_order[1:] == in_order[:-1]).any())
 
 
 def rank_summary(
@@ -189,10 +192,13 @@ def rank_summary(
     """
     held = max(1, replicates // 20)
     size = len(scored.score)
-    hits, low, high = np.zeros(size), np.empty((0, size), np.int32), np.empty((0, size), np.int32)
+    hits = np.zeros(size, np.int32)
+    low, high = np.full((held, size), size + 1, np.int32), np.zeros((held, size), np.int32)
     for chunk in scored.replicates(rng, replicates, together=held):
         seen = np.array([ranks(replicate) for replicate in chunk])
-        hits += (seen <= top).sum(axis=0)
-        low, high = np.sort(np.concatenate([low, seen]), axis=0)[:held], np.concatenate([high, seen])
-        high = np.sort(high, axis=0)[-held:]
+        for where in _chunks(size):  # a few rows at a time: sorting needs all these ranks once more
+            some = seen[:, where]
+            hits[where] += (some <= top).sum(axis=0, dtype=np.int32)
+            low[:, where] = np.sort(np.concatenate([low[:, where], some]), axis=0)[:held]
+            high[:, where] = np.sort(np.concatenate([high[:, where], some]), axis=0)[-held:]
     return hits / replicates, low[-1].astype(int), high[0].astype(int)
