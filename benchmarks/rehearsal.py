@@ -167,7 +167,7 @@ def _fit(some: Cell, y: np.ndarray, *, cheap: bool = True) -> br.Fit:
 @cache
 def _model(n: int, d: int, n_classes: int) -> TrainablePyMCModel:
     """One compiled model a data set."""
-    return _bridge(n, d, n_classes, False)
+    return _bridge(n, d, n_classes, None)
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -183,7 +183,7 @@ def test_log_prior_is_what_the_specification_says():
     values = by_name(model, theta[0])
     log_spread = values["label_noise_group_spread"]
     expected = (
-        norm.logpdf(values["label_noise_level"], -2.2, 1)
+        norm.logpdf(values["label_noise_level"], -1.5, 1.5)
         + norm.logpdf(values["label_noise_class"]).sum()
         + norm.logpdf(values["label_noise_target"]).sum()
         + norm.logpdf(values["label_noise_group"]).sum()
@@ -198,7 +198,7 @@ def test_draws_from_the_prior_have_its_quantiles():
     model = pymc_model_of().with_noise(LabelNoise(mechanism="uniform"))
     rate = model.flip_prior(20_000, np.random.default_rng(0)).rate[:, 0]
     np.testing.assert_array_equal(rate[:, 0], rate[:, 1])
-    quantiles = 0.5 * expit(norm.ppf([0.05, 0.5, 0.95], -2.2, 1))
+    quantiles = 0.5 * expit(norm.ppf([0.05, 0.5, 0.95], -1.5, 1.5))
     np.testing.assert_allclose(np.quantile(rate[:, 0], [0.05, 0.5, 0.95]), quantiles, rtol=0.05)
 
 

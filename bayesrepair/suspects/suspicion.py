@@ -34,7 +34,7 @@ GRADIENT_PRICE = 1.5  # of a noise-aware gradient, in plain ones: measured 1.4 (
 QUICK = 300_000  # gradients that are always allowed: seconds
 PRIOR_DRAWS = 4000
 LEVEL = "label_noise_level"  # parameter along which the posterior is skew
-LEVELS = (-5.5, -4.5, -3.7, -3.0, -2.4, -1.9, -1.4, -0.9, -0.4, 0.2)  # rates of .2 to 27 %
+LEVELS = (-5.5, -4.5, -3.7, -3.0, -2.4, -1.9, -1.4, -0.9, -0.4, 0.2, 0.9, 1.6)  # rates of .2 to 42 %
 FEWEST_DRAWS, CELLS = 200, 10_000_000  # draws × rows × classes that are looked at, and the fewest draws
 
 

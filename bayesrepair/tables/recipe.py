@@ -19,7 +19,7 @@ from bayesrepair.tables.outcome import Target, read_target
 
 FEWEST_ROWS = 10
 _COEFFICIENT = 1.0  # prior sd of the effect of one sd of a predictor, on the scale of the linear predictor
-_LEARNED = 3.0  # scale of the prior of that sd where it is learned
+_LEARNED = 5.0  # scale of the prior of that sd where it is learned
 _INTERCEPT = 2.5
 _BASIS = {"nu": 3.0, "sigma": 1.0}  # of what a basis adds to the linear predictor: a size left to the data
 # Names that Bambi and PyMC give to parts of the model.

@@ -24,18 +24,18 @@ from benchmarks.suspects.cells import Cell
 SAMPLING = NutsSettings(draws=500, tune=500, chains=4, cores=1)
 LARGE = 150  # parameters beyond which the closed form of softmax models serves, with its Laplace approximation
 FREQUENCIES = 100
-AMPLITUDE = 3.0
+SIZES = {"features": 5.0, "fourier": 8.0}  # scale of the prior of the slopes' sd, where it is learned
 
 
 @cache
-def _bridge(n: int, d: int, n_classes: int, shrunk: bool) -> TrainablePyMCModel:
+def _bridge(n: int, d: int, n_classes: int, size: float | None) -> TrainablePyMCModel:
     """A logistic or softmax regression on d features; the number of rows is that of the first cell."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((n, d)), np.arange(n) % n_classes
     shape = (d,) if n_classes == 2 else (d, n_classes)
     with pm.Model() as model:
         features = pm.Data("x", x, dims=("row", "feature"))
-        scale: Any = pm.HalfNormal("amplitude", AMPLITUDE) if shrunk else 1.0
+        scale: Any = 1.0 if size is None else pm.HalfNormal("amplitude", size)
         bias = pm.Normal("bias", 0, 2.5, shape=shape[1:])
         slope = pm.Normal("slope", 0, 1, shape=shape)
         logit = bias + scale * (features @ slope)
@@ -93,10 +93,10 @@ def problem(base: Base, *, basis: str = "features", laplace: bool = False, learn
         scale = np.where(spread > 1e-9, spread, 1.0)
         x, x_test = (x - middle) / scale, (x_test - middle) / scale
     large = too_large(base) and not fourier
-    shrunk = fourier or learned
-    name = (cell.name, basis, str(laplace), str(shrunk))
+    size = SIZES[basis] if fourier or learned else None
+    name = (cell.name, basis, str(laplace), str(size))
     if _LAST.name != name or _LAST.problem is None:
-        made = _closed(cell, x, x_test) if large else _sampled(cell, x, x_test, shrunk=shrunk, laplace=laplace)
+        made = _closed(cell, x, x_test) if large else _sampled(cell, x, x_test, size=size, laplace=laplace)
         _LAST.name, _LAST.problem = name, made
     return _LAST.problem
 
@@ -110,8 +110,8 @@ def _closed(cell: Cell, x: np.ndarray, x_test: np.ndarray) -> Problem:
     return Problem(softmax_fit(model, rows), test)
 
 
-def _sampled(cell: Cell, x: np.ndarray, x_test: np.ndarray, *, shrunk: bool, laplace: bool) -> Problem:
-    model = _bridge(len(cell.y), x.shape[1], cell.n_classes, shrunk)
+def _sampled(cell: Cell, x: np.ndarray, x_test: np.ndarray, *, size: float | None, laplace: bool) -> Problem:
+    model = _bridge(len(cell.y), x.shape[1], cell.n_classes, size)
     rows = model.rows({"x": x, "y": cell.y})
     start = Gaussian(np.zeros(model.n_params), np.eye(model.n_params)) if laplace else None
     with warnings.catch_warnings():
