@@ -238,7 +238,7 @@ def log_lik(family: Family, design: Design, y: np.ndarray, point: Point, *, sing
     out = np.empty((len(y), len(point)))
     y = y.astype(float)
     [(_, coefficients, parameters)] = point.tiles(max(1, len(point)))
-    constants = tuple(c.astype(kind, copy=False) for c in family.constants(parameters))
+    constants = tuple(c.astype(kind) if c.ndim == 1 else c for c in family.constants(parameters, y))
     if family.width > 1:
         coefficients = [_above_first(c, family.width) for c in coefficients]
         design = Design(design.dense, design.groups, design.offset[:, 1:] - design.offset[:, :1])

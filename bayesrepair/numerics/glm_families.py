@@ -48,8 +48,8 @@ class Family(Protocol):
         """Σ w log p (S,), and its derivative by each parameter (S,)."""
         ...
 
-    def constants(self, at: At) -> At:
-        """What `log_lik` needs of the parameters, (B,) each: computed once for all rows."""
+    def constants(self, at: At, y: Array) -> At:
+        """What `log_lik` needs of parameters and outcomes, once for all rows: (B,) each, or two-dimensional."""
         ...
 
     def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
@@ -94,7 +94,7 @@ class BernoulliLogit:
         """See `Family`."""
         return into[0], ()
 
-    def constants(self, at: At) -> At:
+    def constants(self, at: At, y: Array) -> At:
         """See `Family`."""
         return ()
 
@@ -128,7 +128,7 @@ class PoissonLog:
         """See `Family`."""
         return into[0] - weight @ gammaln(y + 1), ()
 
-    def constants(self, at: At) -> At:
+    def constants(self, at: At, y: Array) -> At:
         """See `Family`."""
         return ()
 
@@ -164,22 +164,23 @@ class NegativeBinomialLog:
         value = into[0] + constant - weight @ gammaln(y + 1)
         return value, (slope - into[1] - into[2] / alpha,)
 
-    def constants(self, at: At) -> At:
+    def constants(self, at: At, y: Array) -> At:
         """See `Family`."""
         [alpha] = at
         base, slope = np.zeros(len(alpha)), np.zeros(len(alpha))
         kernels.stirling(alpha, np.array([float(_STIRLING)]), np.ones(1), base, slope)
         kernels.rising(alpha, np.append(np.zeros(_STIRLING), -1.0), base, slope)
-        return np.log(alpha), alpha, base
+        counts = np.unique(y)
+        binomial = np.empty((len(counts), len(alpha)))
+        kernels.binomial_logs(alpha, base, counts, gammaln(counts + 1), binomial)
+        return np.log(alpha), alpha, binomial, counts[:, None]
 
     def log_lik(self, eta: Array, y: Array, constants: At, out: Array) -> None:
         """See `Family`."""
-        log_alpha, alpha, base = (c.astype(float) for c in constants)
-        counts, where = np.unique(y, return_inverse=True)
-        binomial = np.empty((len(counts), len(alpha)))
-        kernels.binomial_logs(alpha, base, counts, gammaln(counts + 1), binomial)
+        log_alpha, alpha, binomial, counts = constants
+        where = np.searchsorted(counts[:, 0], y)
         if eta.dtype == np.float32:
-            of_single.negative_binomial_log_lik(eta, y, *constants[:2], binomial, where, out)
+            of_single.negative_binomial_log_lik(eta, y, log_alpha, alpha, binomial, where, out)
         else:
             kernels.negative_binomial_log_lik(eta, y, log_alpha, alpha, binomial, where)
 
@@ -213,7 +214,7 @@ class StudentT:
         by_nu = size * height_slope - logs / 2 + (nu + 1) / (2 * nu) * shares
         return value, (by_nu, by_sigma)
 
-    def constants(self, at: At) -> At:
+    def constants(self, at: At, y: Array) -> At:
         """See `Family`."""
         nu, sigma = at
         height = gammaln((nu + 1) / 2) - gammaln(nu / 2) - np.log(nu * np.pi) / 2 - np.log(sigma)
@@ -256,7 +257,7 @@ class Normal:
         value = -squares / (2 * np.square(sigma)) - size * (log_sigma + _LOG_2PI / 2)
         return value, (squares / sigma**3, np.full(len(sigma), -size))
 
-    def constants(self, at: At) -> At:
+    def constants(self, at: At, y: Array) -> At:
         """See `Family`."""
         sigma, log_sigma = at
         return 0.5 / np.square(sigma), -log_sigma - _LOG_2PI / 2
@@ -295,7 +296,7 @@ class CategoricalSoftmax:
         """See `Family`."""
         return into[0], ()
 
-    def constants(self, at: At) -> At:
+    def constants(self, at: At, y: Array) -> At:
         """See `Family`."""
         return ()
 
