@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesrepair.in_sample import with_in_sample
 from bayesrepair.model import Outcome
 from bayesrepair.noise import Mechanism
 from bayesrepair.rows import Rows
@@ -53,6 +54,7 @@ def suspects_from_predictions(
     given: Iterable[Any],
     pred_probs: Any,
     *,
+    in_sample: Any = None,
     classes: Sequence[Any] | None = None,
     row: Iterable[Any] | None = None,
     trusted: Any = None,
@@ -80,6 +82,10 @@ def suspects_from_predictions(
     pred_probs : array or DataFrame, shape (N, K)
         Probability of each class, **from a model that did not train on that row** (cross-validation). The columns of
         a DataFrame name the classes.
+    in_sample : array or DataFrame, shape (N, K), optional
+        The same from the classifier trained on all rows, if it has not learned their labels by heart. It is the better
+        classifier, and orders suspects better (CIFAR-10N and MNIST: benchmark ``suspects``); how many labels are wrong
+        is still learned from ``pred_probs`` alone; see `bayesrepair.in_sample`.
     classes : sequence, optional
         Class names in the order of the columns of an array; by default the sorted labels.
     row : sequence, optional
@@ -114,7 +120,8 @@ def suspects_from_predictions(
     NumericsWarning
         If probabilities of exactly 0 had to be bounded: their order is lost.
     RepairWarning
-        If the predictions agree with the labels as only predictions of training rows do.
+        If the predictions agree with the labels as only predictions of training rows do, or the classifier of
+        ``in_sample`` has learned wrong labels by heart.
 
     References
     ----------
@@ -141,10 +148,15 @@ def suspects_from_predictions(
     rows = Rows({"log_p": reader.logarithms(probability), LABEL: codes}, ids.to_numpy())
     model = SoftmaxModel(Calibration(len(names)), Outcome(LABEL, "class", names), reader=reader)
     fit = softmax_fit(model, rows, table=None if table is None else _matching(table, ids))
-    return find_suspects(
+    also = None if in_sample is None else _probabilities(in_sample, names)
+    if also is not None and len(also) != len(label):
+        raise DataError(f"in-sample probabilities for each of {len(label)} labels", f"{len(also)} rows")
+    rng = np.random.default_rng(random_seed)
+    found = find_suspects(
         fit, trusted=trusted, reviewed=as_stood(reviewed), noise=noise, groups=groups, method="laplace",
-        progressbar=progressbar, random_seed=random_seed,
+        progressbar=progressbar, random_seed=rng,
     )  # fmt: skip
+    return found if also is None else with_in_sample(found, reader.logarithms(also), rng)
 
 
 def _row_ids(given: Any, pred_probs: Any, row: Iterable[Any] | None) -> pd.Index:

@@ -30,6 +30,7 @@ LAYERS = [
     ["receipt", "predictive_masses", "refit_distances", "verification", "ledger", "ledger_rows", "ledger_store"],
     ["choice", "repairs"],
     ["suspects"],
+    ["in_sample"],
     ["pred_probs", "review"],
     ["fusion", "rehearsal"],
     ["evaluation"],

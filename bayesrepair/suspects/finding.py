@@ -121,12 +121,26 @@ def find_suspects(
     known = evidence(fit, trusted, groups, reviewed)
     noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
-    found = suspicion(noisy, train, rng, client=client, progressbar=progressbar)
     surprising = surprise(fit, train, client=client, progressbar=progressbar)
-    frame = ranked(_frame(noisy, train, known, found, surprising), "prob_wrong", fit.table)
+    found, frame = suspects_in(noisy, known, surprising, rng, client=client, progressbar=progressbar)
     speaks = noise_evidence(noisy, known, found, surprising)
     status = noise_status(speaks, **convergence(noisy))
     return Suspects(fit, noisy, frame, known, found, status, seconds, speaks)
+
+
+def suspects_in(
+    noisy: Fit,
+    known: Evidence,
+    surprising: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    client: Any = None,
+    progressbar: bool = False,
+) -> tuple[Suspicion, pd.DataFrame]:
+    """What a noise-aware fit of classes says of its training rows, and the frame of it, the most suspicious first."""
+    train = noisy.rows.at(slice(0, known.training))
+    found = suspicion(noisy, train, rng, client=client, progressbar=progressbar)
+    return found, ranked(_frame(noisy, train, known, found, surprising), "prob_wrong", noisy.table)
 
 
 def _frame(fit: Fit, rows: Rows, known: Evidence, found: Suspicion, surprising: np.ndarray) -> pd.DataFrame:
