@@ -74,7 +74,7 @@ def with_in_sample(out_of_sample: Suspects, log_p: np.ndarray, rng: np.random.Ge
         status = Status("unreliable", seen, remedy)
     surprising = out_of_sample.scores["surprise"].reindex(rows.index).to_numpy()
     known = replace(out_of_sample.evidence, rows=rows)
-    found, frame = suspects_in(fit, known, surprising, rng)
+    found, frame = suspects_in(fit, known, surprising, rng, plain.table)
     return replace(out_of_sample, plain=plain, fit=fit, scores=frame, evidence=known, suspicion=found, status=status)
 
 

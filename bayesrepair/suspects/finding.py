@@ -122,7 +122,7 @@ def find_suspects(
     noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
     surprising = surprise(fit, train, client=client, progressbar=progressbar)
-    found, frame = suspects_in(noisy, known, surprising, rng, client=client, progressbar=progressbar)
+    found, frame = suspects_in(noisy, known, surprising, rng, fit.table, client=client, progressbar=progressbar)
     speaks = noise_evidence(noisy, known, found, surprising)
     status = noise_status(speaks, **convergence(noisy))
     return Suspects(fit, noisy, frame, known, found, status, seconds, speaks)
@@ -133,6 +133,7 @@ def suspects_in(
     known: Evidence,
     surprising: np.ndarray,
     rng: np.random.Generator,
+    table: pd.DataFrame | None,
     *,
     client: Any = None,
     progressbar: bool = False,
@@ -140,7 +141,7 @@ def suspects_in(
     """What a noise-aware fit of classes says of its training rows, and the frame of it, the most suspicious first."""
     train = noisy.rows.at(slice(0, known.training))
     found = suspicion(noisy, train, rng, client=client, progressbar=progressbar)
-    return found, ranked(_frame(noisy, train, known, found, surprising), "prob_wrong", noisy.table)
+    return found, ranked(_frame(noisy, train, known, found, surprising), "prob_wrong", table)
 
 
 def _frame(fit: Fit, rows: Rows, known: Evidence, found: Suspicion, surprising: np.ndarray) -> pd.DataFrame:

@@ -42,14 +42,18 @@ def _suspects(
     return run
 
 
-def _read(*, trusted: bool = False) -> Callable:
-    """From class probabilities alone: those of the training rows out of fold, those of trusted rows from the net."""
+def _read(*, trusted: bool = False, in_sample: bool = False) -> Callable:
+    """From class probabilities alone: those of the training rows out of fold, those of trusted rows from the net.
+
+    ``in_sample``: beside them those of the classifier that was trained on all training rows.
+    """
 
     def run(base: Base) -> dict[str, Any]:
         cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
         given, probs = np.concatenate([cell.y, cell.y_test[at]]), np.concatenate([base.oof, base.test_probs[at]])
         known = np.arange(len(cell.y), len(given)) if trusted else None
-        suspects = br.suspects_from_predictions(given, probs, trusted=known, random_seed=cell.seed)
+        also = np.concatenate([base.probs, base.test_probs[at]]) if in_sample else None
+        suspects = br.suspects_from_predictions(given, probs, in_sample=also, trusted=known, random_seed=cell.seed)
         return _told(suspects, suspects.plain, base)
 
     return run
@@ -59,16 +63,18 @@ def _best(*, trusted: bool = False) -> Callable:
     """By what the data call for.
 
     The regression of the table, the size of its slopes learned; where that is bent (moons, radial), of its Fourier
-    features; where it is too large to be sampled (digits), and for images, what class probabilities say.
+    features; where it is too large to be sampled (digits), and for images, what class probabilities say (of images,
+    those of the net that was trained on all of them as well).
     """
     by_net = {
         "": _suspects(trusted=trusted, learned=True),
         "mlp": _suspects(trusted=trusted, basis="fourier"),
-        "cnn": _read(trusted=trusted),
+        "cnn": _read(trusted=trusted, in_sample=True),
+        "large": _read(trusted=trusted),
     }
 
     def run(base: Base) -> dict[str, Any]:
-        return by_net["cnn" if too_large(base) else base.cell.net](base)
+        return by_net["large" if too_large(base) and not base.cell.net else base.cell.net](base)
 
     return run
 
@@ -120,7 +126,7 @@ OURS: dict[str, Ours] = {
     "ours [V]": Ours(_best(trusted=True)),
     "surprise": Ours(_surprise),
     "causes [Fq]": Ours(_causes),
-    "ours, class probabilities": Ours(_read(), serves=lambda net: net != "cnn"),
+    "ours, class probabilities": Ours(_read()),
     "ours, last layer": Ours(_suspects(), serves=bool),
     "ours, Laplace": Ours(_suspects(laplace=True), serves=lambda net: not net),
 }
