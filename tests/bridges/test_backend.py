@@ -11,8 +11,10 @@ import pytest
 from streamed import assert_same_bits
 
 import bayesrepair as br
-from bayesrepair.bridges.pymc import backend
+from bayesrepair.bridges.pymc import backend, vectorised
+from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.model import pymc_model
+from bayesrepair.bridges.pymc.vectorised import compiled
 from bayesrepair.status import DataError, MethodError
 from bayesrepair.streaming.store import kept_run
 
@@ -98,6 +100,23 @@ def test_what_gives_other_numbers_or_fails_is_out(problem, monkeypatch):
     assert backend._measured(functions, "NUMPY", fit.draws.theta, arrays, reference)[1] == ""
     assert "other numbers" in backend._measured(functions, "NUMPY", fit.draws.theta, arrays, reference + 1e-3)[1]
     assert "cannot (ValueError)" in backend._measured(functions, "NUMPY", fit.draws.theta[:, :1], arrays, reference)[1]
+
+
+def test_what_numpy_runs_instead_is_out_without_a_warning(problem, monkeypatch):
+    fit, _ = problem
+    functions, arrays = fit.model.functions, fit.model._scored(fit.rows)
+    reference = functions.over_rows("log_lik", fit.draws.theta, *arrays)
+
+    def cannot(*parts, mode):
+        if mode == "LOOPS":
+            raise NotImplementedError("no such loop")
+        return compiled(*parts, mode=mode)
+
+    monkeypatch.setattr(vectorised, "compiled", cannot)
+    loops = RowFunctions(functions.graph, "LOOPS")
+    seconds, reason = backend._measured(loops, "LOOPS", fit.draws.theta, arrays, reference)
+    assert seconds == np.inf
+    assert "cannot compile" in reason
 
 
 def test_without_a_cache_folder_nothing_is_chosen(problem, cache, monkeypatch):

@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,6 +28,7 @@ import pytensor
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
 from bayesrepair.bridges.pymc.vectorised import LOOPS, NUMPY, C
 from bayesrepair.hashes import canonical
+from bayesrepair.status import NumericsWarning
 
 BACKENDS = (NUMPY, LOOPS, C, "NUMBA", "JAX")
 WORTH_CELLS = 200_000_000  # draws × rows from which a second of compilation pays
@@ -107,7 +109,9 @@ def _measured(
 ) -> tuple[float, str]:
     """CPU seconds a cell, or why the backend is out."""
     try:
-        found = functions.over_rows("log_lik", theta, *arrays)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumericsWarning)  # that NumPy runs it instead: said below, in the choice
+            found = functions.over_rows("log_lik", theta, *arrays)
     except Exception as error:  # noqa: BLE001 - whatever a compiler says of a graph that NumPy runs, it is out
         return np.inf, f"cannot ({type(error).__name__})"
     if functions.mode_of("log_lik") != backend:
