@@ -70,6 +70,7 @@ GRAPHS = {
     "softmax": (pt.special.softmax(cube, axis=2) * chosen).sum(axis=2) + pt.max(cube, axis=2) - pt.prod(cube, axis=2),
     "all of a cell": pt.switch(pt.all(cube > by_class, axis=2), full + 1.0, -other),
     "a cell leaves": pt.exp(cube) * full[:, :, None] + by_class,
+    "looked up": pt.exp(other[:, code[0]]) * full + other[:, code[0] - 1] + other[:, 3:5][:, code[0] // 2] + row,
     "two loops": pt.cumsum(pt.exp(full) + other, axis=1) * full + other,
 }
 INPUTS = [full, other, draw, row, code, cube, by_class]
@@ -143,3 +144,12 @@ def test_shapes_that_do_not_fit_are_an_error():
     ours = pytensor.function([full, other], pt.exp(full) + other, mode=LOOP_MODE)
     with pytest.raises(ValueError, match="broadcast"):
         ours(np.ones((3, 4)), np.ones((1, 4)))
+
+
+def test_an_index_out_of_range_is_an_error():
+    index = pt.lvector("index")
+    ours = pytensor.function([other, index, full], pt.exp(other[:, index]) + full, mode=LOOP_MODE)
+    np.testing.assert_allclose(ours(np.ones((3, 2)), np.array([-2, 1]), np.zeros((3, 2))), np.full((3, 2), np.e))
+    for wrong in ([0, 2], [-3, 0]):
+        with pytest.raises(IndexError, match="into 2 numbers"):
+            ours(np.ones((3, 2)), np.array(wrong), np.zeros((3, 2)))

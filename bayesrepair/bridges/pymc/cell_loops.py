@@ -19,6 +19,7 @@ import pytensor.scalar as ps
 from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.special import LogSoftmax, Softmax
+from pytensor.tensor.subtensor import AdvancedSubtensor
 
 from bayesrepair.numerics import simd, simd_math
 
@@ -73,10 +74,14 @@ class CellLoop:
         In an order in which they can be computed; the last one's output leaves the loop.
     inputs : tuple of Variable
         What they need of the rest of the graph.
+    roles : tuple of str
+        How the loop reads each input: ``cell``, ``draw`` or ``row`` (what it has one of), ``numbers`` (the same for
+        all), ``number`` (without axes), ``table`` and ``index`` (what a row looks up among the numbers of a draw).
     """
 
     nodes: tuple[Any, ...]
     inputs: tuple[Variable, ...]
+    roles: tuple[str, ...]
 
     @property
     def output(self) -> Variable:
@@ -117,8 +122,13 @@ def cell_loops(fgraph: Any, order: Sequence[Any]) -> list[CellLoop]:
 
 def _loop(nodes: Sequence[Any]) -> CellLoop:
     own = {v for node in nodes for v in node.outputs}
-    inputs = dict.fromkeys(v for node in nodes for v in node.inputs if v not in own and not _inline(v))
-    return CellLoop(tuple(nodes), tuple(inputs))
+    found: dict[tuple[Variable, str], None] = {}
+    for node in nodes:
+        looked_up = ("table", "index") if isinstance(node.op, AdvancedSubtensor) else ()
+        for k, v in enumerate(node.inputs):
+            if looked_up or not (v in own or _inline(v)):
+                found[v, looked_up[k] if looked_up else _role(v)] = None
+    return CellLoop(tuple(nodes), tuple(v for v, _ in found), tuple(role for _, role in found))
 
 
 def _inline(variable: Variable) -> bool:
@@ -149,9 +159,18 @@ def _suits(node: Any) -> bool:
         return bool(known and _within_cells(node) and x.type.dtype == node.outputs[0].type.dtype)
     if isinstance(op, Softmax | LogSoftmax):
         return _within_cells(node)
+    if isinstance(op, AdvancedSubtensor):
+        return _looks_up(node)
     if isinstance(op, DimShuffle):
         return op.new_order in ((0, 1, "x"), (0, 1)) and _is_full(x)
     return False
+
+
+def _looks_up(node: Any) -> bool:
+    """Whether each row looks up one of the numbers of a draw."""
+    types = [v.type for v in node.inputs]
+    along_rows = node.op.idx_list == (slice(None), 0) and len(types) == 2 and types[0].dtype == "float64"
+    return bool(along_rows and types[0].ndim == 2 and types[1].ndim == 1 and types[1].dtype.startswith("int"))
 
 
 def _within_cells(node: Any) -> bool:
@@ -172,17 +191,21 @@ class _Runner:
 
     def __init__(self, loop: CellLoop) -> None:
         self._loop = loop
-        self._patterns = [_pattern(v) for v in loop.inputs]
         self._width = loop.output.type.shape[2] if loop.output.type.ndim == 3 else 0
         self._has_gamma = any(isinstance(getattr(n.op, "scalar_op", None), ps.GammaLn) for n in loop.nodes)
+        at = {(v, role): k for k, (v, role) in enumerate(zip(loop.inputs, loop.roles, strict=True))}
+        lookups = [n.inputs for n in loop.nodes if isinstance(n.op, AdvancedSubtensor)]
+        self._looked_up = [(at[table, "table"], at[index, "index"]) for table, index in lookups]
         self._made: dict[tuple[bool, bool], Any] = {}
 
     def __call__(self, *values: np.ndarray) -> np.ndarray:
-        shape = tuple(max(v.shape[axis] for v in values if v.ndim > axis) for axis in (0, 1))
-        _refuse_misfits(values, self._patterns, shape)
-        full = [v for v, pattern in zip(values, self._patterns, strict=True) if pattern == "cell"]
+        roles = self._loop.roles
+        shape = _shape(values, roles)
+        for table, index in self._looked_up:
+            _refuse_beyond(values[table], values[index])
+        full = [v for v, role in zip(values, roles, strict=True) if role == "cell"]
         turned = any(abs(v.strides[0]) < abs(v.strides[1]) for v in full if min(v.shape[:2]) > 1)
-        given = [_laid_out(v, pattern, turned) for v, pattern in zip(values, self._patterns, strict=True)]
+        given = [_laid_out(v, role, turned) for v, role in zip(values, roles, strict=True)]
         first = (self._width,) if self._width else ()
         out = np.empty((*first, *(shape[::-1] if turned else shape)))
         self._compiled(turned)(out, *given)
@@ -194,56 +217,78 @@ class _Runner:
     def _compiled(self, turned: bool, *, any_gamma: bool = False) -> Any:
         if (turned, any_gamma) not in self._made:
             known = {**_KNOWN, "gammaln": math.lgamma} if any_gamma else dict(_KNOWN)
-            text = _source(self._loop, self._patterns, turned)
+            text = _source(self._loop, turned)
             exec(compile(text, "<cells>", "exec"), known)  # names and numbers alone, made here
             options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
             self._made[turned, any_gamma] = numba.njit(**options)(known["cells"])
         return self._made[turned, any_gamma]
 
 
-def _refuse_misfits(values: Sequence[np.ndarray], patterns: Sequence[str], shape: tuple[int, ...]) -> None:
-    """A compiled loop does not look where an array ends."""
-    for value, pattern in zip(values, patterns, strict=True):
-        wanted = {"cell": shape, "draw": (shape[0], 1), "row": (1, shape[1]), "numbers": (1, 1)}.get(pattern, ())
-        if value.shape[:2] != wanted:
-            raise ValueError(f"operands could not be broadcast together: {wanted} was expected, not {value.shape}")
+def _shape(values: Sequence[np.ndarray], roles: Sequence[str]) -> tuple[int, int]:
+    """Draws and rows, and an error where an input has others: a compiled loop does not look where an array ends."""
+    given = list(zip(values, roles, strict=True))
+    draws = max(v.shape[0] for v, role in given if role not in ("number", "index"))
+    rows = max(v.shape[0] if role == "index" else v.shape[1] for v, role in given if role not in ("number", "table"))
+    wanted = {"cell": (draws, rows), "draw": (draws, 1), "row": (1, rows), "numbers": (1, 1), "index": (rows,)}
+    for value, role in given:
+        misfit = value.shape[0] != draws if role == "table" else role in wanted and value.shape[:2] != wanted[role]
+        if misfit:
+            raise ValueError(f"operands could not be broadcast together: {draws} draws, {rows} rows and {value.shape}")
+    return draws, rows
 
 
-def _pattern(variable: Any) -> str:
+def _refuse_beyond(table: np.ndarray, index: np.ndarray) -> None:
+    size = table.shape[1]
+    if len(index) and not -size <= index.min() <= index.max() < size:
+        raise IndexError(f"indices from {index.min()} to {index.max()} into {size} numbers")
+
+
+def _role(variable: Any) -> str:
     if variable.type.ndim == 0:
         return "number"
     by_draw, by_row = (length != 1 for length in variable.type.shape[:2])
     return "cell" if by_draw and by_row else "draw" if by_draw else "row" if by_row else "numbers"
 
 
-def _laid_out(value: np.ndarray, pattern: str, turned: bool) -> Any:
+def _laid_out(value: np.ndarray, role: str, turned: bool) -> Any:
     """Neighbours in memory are neighbours in the inner loop; the third axis comes first."""
-    if pattern == "number":
+    if role == "number":
         return np.asarray(value).item()
+    if role == "index":
+        return np.ascontiguousarray(value, dtype=np.int64)
     if value.ndim == 3:
         value = np.moveaxis(value, 2, 0)
-    if pattern == "cell":
+    if role in ("cell", "table"):
         return np.ascontiguousarray(value.swapaxes(-1, -2) if turned else value)
-    return np.ascontiguousarray(value[..., 0] if pattern == "draw" else value[..., 0, :])
+    return np.ascontiguousarray(value[..., 0] if role == "draw" else value[..., 0, :])
 
 
-def _source(loop: CellLoop, patterns: Sequence[str], turned: bool) -> str:
+def _source(loop: CellLoop, turned: bool) -> str:
     """Text of the loop: ``cells(out, x0, x1, …)``."""
     outer, inner = ("j", "i") if turned else ("i", "j")
     where = {"draw": "i", "row": "j", "cell": f"{outer}, {inner}", "numbers": "0"}
     names: dict[tuple[Variable, int], str] = {}
+    looked_up: dict[tuple[Variable, str], str] = {}
     before: list[str] = []
     within: list[str] = []
-    for k, (variable, pattern) in enumerate(zip(loop.inputs, patterns, strict=True)):
+    for k, (variable, role) in enumerate(zip(loop.inputs, loop.roles, strict=True)):
+        if role in ("table", "index"):
+            looked_up[variable, role] = f"x{k}"
+            continue
         for c in range(_count(variable)):
             name = names[variable, c] = f"a{k}_{c}"
-            index = (f"{c}, " if variable.type.ndim == 3 else "") + where.get(pattern, "")
-            text = f"x{k}[{index}]" if pattern != "number" else f"x{k}"
+            index = (f"{c}, " if variable.type.ndim == 3 else "") + where.get(role, "")
+            text = f"x{k}[{index}]" if role != "number" else f"x{k}"
             text = text if variable.type.dtype == "bool" else f"float({text})"
-            (within if pattern in ("cell", {"i": "draw", "j": "row"}[inner]) else before).append(f"{name} = {text}")
+            (within if role in ("cell", {"i": "draw", "j": "row"}[inner]) else before).append(f"{name} = {text}")
     for n, node in enumerate(loop.nodes):
         if isinstance(node.op, Softmax | LogSoftmax):
             within += _softmax_parts(f"v{n}", [names[node.inputs[0], c] for c in range(_count(node.outputs[0]))])
+        if isinstance(node.op, AdvancedSubtensor):
+            table, index = (looked_up[v, role] for v, role in zip(node.inputs, ("table", "index"), strict=True))
+            within.append(f"v{n}_0 = {table}[{f'{index}[j], i' if turned else f'i, {index}[j]'}]")
+            names[node.outputs[0], 0] = f"v{n}_0"
+            continue
         for c, text in enumerate(_texts(node, names, f"v{n}")):
             name = names[node.outputs[0], c] = f"v{n}_{c}"
             within.append(f"{name} = {text}")
@@ -252,7 +297,7 @@ def _source(loop: CellLoop, patterns: Sequence[str], turned: bool) -> str:
         f"out[{f'{c}, ' if loop.output.type.ndim == 3 else ''}{outer}, {inner}] = {v}" for c, v in enumerate(cells)
     ]
     lines = [
-        f"def cells(out, {', '.join(f'x{k}' for k in range(len(patterns)))}):",
+        f"def cells(out, {', '.join(f'x{k}' for k in range(len(loop.inputs)))}):",
         f"    for {outer} in range(out.shape[-2]):",
     ]
     lines += [f"        {line}" for line in before]
