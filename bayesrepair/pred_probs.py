@@ -85,7 +85,7 @@ def suspects_from_predictions(
     in_sample : array or DataFrame, shape (N, K), optional
         The same from the classifier trained on all rows, if it has not learned their labels by heart. It is the better
         classifier, and orders suspects better (CIFAR-10N and MNIST: benchmark ``suspects``); how many labels are wrong
-        is still learned from ``pred_probs`` alone; see `bayesrepair.in_sample`.
+        is still learned from ``pred_probs`` alone. ``prob_wrong`` is too low then; see `bayesrepair.in_sample`.
     classes : sequence, optional
         Class names in the order of the columns of an array; by default the sorted labels.
     row : sequence, optional

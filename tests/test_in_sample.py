@@ -58,6 +58,14 @@ def test_the_noise_is_that_of_the_folds(world, alone):
     np.testing.assert_array_equal(both.frame()["surprise"].sort_index(), alone.frame()["surprise"].sort_index())
 
 
+def test_the_status_says_that_the_classifier_has_seen_the_labels(world, alone):
+    given, _, folds, every = world
+    both = br.suspects_from_predictions(given, folds, in_sample=every)
+    assert both.status.level == "checked"
+    assert "has seen the labels" in both.status.message
+    assert "has seen the labels" not in alone.status.message
+
+
 def test_the_same_probabilities_twice_change_nothing(world, alone):
     given, _, folds, _ = world
     twice = br.suspects_from_predictions(given, folds, in_sample=folds)
