@@ -15,7 +15,7 @@ import pandas as pd
 from bayesrepair.arithmetic import Arithmetic, Precision
 from bayesrepair.edit import Editor
 from bayesrepair.failures import Against, Failures, scoring_rows
-from bayesrepair.fit import Fit
+from bayesrepair.fit import Fit, Repaired, as_fit
 from bayesrepair.group_causes import GroupCauses, group_causes
 from bayesrepair.judgement import Info
 from bayesrepair.model import Differentiable
@@ -310,7 +310,7 @@ class Causes:
 
 
 def find_causes(
-    fit: Fit,
+    fit: Fit | Repaired,
     failures: Failures | Any,
     *,
     method: str | Editor = "covariance",
@@ -331,7 +331,8 @@ def find_causes(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Edited
+        Of an edit, the fit after it.
     failures : Failures, Rows or data
         The failures F. Of a `Failures` only the failing rows are used, unless ``against`` says otherwise.
     method : str or Editor
@@ -383,6 +384,7 @@ def find_causes(
     ScoringInterrupted
         On Ctrl-C, where ``store`` keeps what was done.
     """
+    fit = as_fit(fit)
     whom = scoring_rows(fit, failures, against)
     done = score_rows(
         fit,

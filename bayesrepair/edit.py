@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesrepair.datatree import posterior_tree, weighted_tree
-from bayesrepair.fit import Change, Factor, Fit
+from bayesrepair.fit import Change, Factor, Fit, Repaired, as_fit
 from bayesrepair.judgement import Info, judged
 from bayesrepair.model import Trainable
 from bayesrepair.posterior import Draws, Gaussian, Point, Posterior
@@ -143,7 +143,7 @@ class Edited:
 
 
 def edit(
-    fit: Fit,
+    fit: Fit | Repaired,
     factor: Factor | Sequence[Factor],
     *,
     method: str | Editor = "auto",
@@ -155,7 +155,8 @@ def edit(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Edited
+        Of an edit, the fit after it.
     factor : Factor or sequence of Factor
         Several factors make one edit: a relabelling is a deletion and an insertion.
     method : str or Editor
@@ -183,6 +184,7 @@ def edit(
     >>> edited.after.posterior.mean  # (1 + 2) / (1 + 2 rows)
     array([1.])
     """
+    fit = as_fit(fit)
     factors = (factor,) if isinstance(factor, Factor) else tuple(factor)
     editor = _resolve(method)
     change = fit.change(*factors)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from bayesrepair.fit import Fit
+from bayesrepair.fit import Fit, Repaired, as_fit
 from bayesrepair.predictive import class_names, given_outcome, log_score, mean_prediction, predictive_tail
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError
@@ -95,7 +95,7 @@ class Failures:
 
 
 def find_failures(
-    fit: Fit,
+    fit: Fit | Repaired,
     data: Any,
     *,
     rule: Rule = "auto",
@@ -106,7 +106,8 @@ def find_failures(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Edited
+        Of an edit, the fit after it.
     data : Rows, DataFrame, mapping of arrays or xarray Dataset
         Held-out rows with their outcomes.
     rule : {"auto", "class", "interval"} or callable
@@ -131,6 +132,7 @@ def find_failures(
     MethodError
         If the rule is unknown or does not suit the outcome.
     """
+    fit = as_fit(fit)
     if not 0 < level < 1:
         raise DataError("a level between 0 and 1", f"{level!r}", "Pass level=0.05, say.")
     rows = fit.as_rows(data)

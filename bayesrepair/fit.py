@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from bayesrepair.model import Model
 from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.row_weights import net_weights, rounded
 from bayesrepair.rows import Rows
-from bayesrepair.status import DataError, EditError, MethodError
+from bayesrepair.status import DataError, EditError, MethodError, UnsupportedModelError
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,6 +330,46 @@ class Change:
         """Rows with positive weight after the edit, and those weights."""
         where = np.flatnonzero(self.after)
         return self.rows.at(where), self.after[where]
+
+
+class Repaired(Protocol):
+    """What leaves a fit behind, such as `bayesrepair.Edited`."""
+
+    @property
+    def after(self) -> Fit:
+        """The fit to go on with."""
+        ...
+
+
+_MAKES_A_FIT = {
+    "pymc": "br.from_pymc(model, idata) makes one of it",
+    "bambi": "br.from_bambi(model, idata) makes one of it",
+    "pandas": "br.from_table(table, target=...) makes one of it",
+    "xarray": "br.from_pymc(model, idata) makes one of it and its model",
+}
+
+
+def as_fit(given: Fit | Repaired) -> Fit:
+    """The fit itself, or the one that an edit left behind.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If it is neither.
+
+    Examples
+    --------
+    >>> as_fit({"y": 1})
+    Traceback (most recent call last):
+        ...
+    bayesrepair.status.UnsupportedModelError: expected a Fit; got a dict. br.from_pymc or br.from_table makes one.
+    """
+    found = given if isinstance(given, Fit) else getattr(given, "after", None)
+    if isinstance(found, Fit):
+        return found
+    kind = type(given)
+    remedy = _MAKES_A_FIT.get(kind.__module__.partition(".")[0], "br.from_pymc or br.from_table makes one")
+    raise UnsupportedModelError("a Fit", f"a {kind.__name__}", f"{remedy}.")
 
 
 def _parts(factors: Sequence[Factor]) -> list[tuple[Rows, np.ndarray]]:

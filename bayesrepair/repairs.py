@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.edit import Edited, Editor, edit
-from bayesrepair.fit import Factor, Fit
+from bayesrepair.fit import Factor, Fit, Repaired, as_fit
 from bayesrepair.predictive import class_names
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError
@@ -19,7 +19,7 @@ from bayesrepair.verification import verify as verify_edit
 
 
 def repair(
-    fit: Fit,
+    fit: Fit | Repaired,
     rows: Top | pd.DataFrame | Iterable[Any],
     *,
     relabel: Mapping[Any, Any] | None = None,
@@ -32,7 +32,8 @@ def repair(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Edited
+        Of an edit, the fit after it.
     rows : Top, DataFrame or iterable of row ids
         The training rows to treat, such as ``causes.top(20)``; of a frame the index is used.
     relabel : mapping of row id to class, optional
@@ -55,6 +56,7 @@ def repair(
     DataError
         If no row or every row is named, an id is unknown or occurs twice, or a class is unknown.
     """
+    fit = as_fit(fit)
     ids = rows.index if isinstance(rows, pd.DataFrame | Top) else pd.Index(list(rows))
     if relabel is not None and weight is not None:
         raise DataError("relabel or weight", "both", "Relabel some rows first, then weaken others.")

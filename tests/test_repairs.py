@@ -6,6 +6,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayesrepair as br
 from bayesrepair.datatree import save_posteriors
@@ -134,3 +135,35 @@ def test_detection_curve_ends_with_everything_found():
     assert curve["found"].tolist() == [1.0, 1.0, 1.0]
     with pytest.raises(DataError, match="at least one bad row"):
         detection(pd.Series([1.0]), pd.Series([False]))
+
+
+def test_every_door_goes_on_from_a_repair(story):
+    fit, test, bad = story
+    first = br.repair(fit, bad[:5], method="weights", random_seed=1)
+    second, other = (br.repair(given, bad[5:9], method="weights", random_seed=1) for given in (first, first.after))
+    assert second.before is first.after
+    np.testing.assert_array_equal(second.after.posterior.log_weights, other.after.posterior.log_weights)
+    of_edit, of_fit = (br.find_failures(given, test) for given in (first, first.after))
+    pd.testing.assert_frame_equal(of_edit.frame(), of_fit.frame())
+    causes = br.find_causes(first, of_edit, progressbar=False)
+    assert causes.fit is first.after
+    assert not set(bad[:5]) & set(causes.frame().index)
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [(pd.DataFrame({"y": [1]}), "br.from_table"), (xr.Dataset(), "br.from_pymc"), (3, "br.from_table")],
+)
+def test_what_is_no_fit_is_named_with_what_makes_one_of_it(story, given, remedy):
+    _, test, bad = story
+    doors = [
+        lambda: br.find_failures(given, test),
+        lambda: br.find_causes(given, test),
+        lambda: br.find_suspects(given),
+        lambda: br.repair(given, bad),
+        lambda: br.edit(given, br.Factor(test, 1.0)),
+        lambda: br.rehearse(given),
+    ]
+    for door in doors:
+        with pytest.raises(TypeError, match=f"expected a Fit; got a {type(given).__name__}.*{remedy}"):
+            door()

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from bayesrepair.fit import Fit
+from bayesrepair.fit import Fit, Repaired, as_fit
 from bayesrepair.model import Trainable
 from bayesrepair.noise import Mechanism
 from bayesrepair.numerics.one_more import next_number, next_share, share_of_runs
@@ -158,7 +158,7 @@ class Rehearsal:
 
 
 def rehearse(
-    fit: Fit,
+    fit: Fit | Repaired,
     *,
     noise: float = 0.1,
     mechanism: Where = "uniform",
@@ -185,7 +185,7 @@ def rehearse(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Edited
         Of a model that can be fitted anew. Its given outcomes may hold real errors already: these count as clean here,
         so that precision is, if anything, too low; ``precision_most`` takes the model's word for them.
     noise : float
@@ -222,6 +222,7 @@ def rehearse(
     MethodError
         If a name is unknown, or the model cannot be fitted anew.
     """
+    fit = as_fit(fit)
     _refuse(fit, noise, runs, action, mechanism, groups, method)
     rng = np.random.default_rng(random_seed)
     known = evidence(fit, trusted, groups)

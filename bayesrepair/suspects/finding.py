@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesrepair.fit import Fit
+from bayesrepair.fit import Fit, Repaired, as_fit
 from bayesrepair.noise import Mechanism
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
@@ -29,7 +29,7 @@ from bayesrepair.suspects.suspicion import (
 
 
 def find_suspects(
-    fit: Fit,
+    fit: Fit | Repaired,
     *,
     trusted: Any = None,
     reviewed: Reviewed | None = None,
@@ -55,7 +55,7 @@ def find_suspects(
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or Edited
         That can be fitted anew. Of measurements and counts the result is
         `bayesrepair.suspects.number_suspects.NumberSuspects`, and `bayesrepair.number_noise.NumberNoise` says what is
         taken to be wrong.
@@ -102,6 +102,7 @@ def find_suspects(
     ----------
     Raykar et al. (2010), Learning from crowds, JMLR 11. Vehtari, Gelman, Gabry (2017), arXiv:1507.04544 (surprise).
     """
+    fit = as_fit(fit)
     if fit.model.outcome.kind != "class":
         from bayesrepair.suspects.number_suspects import number_suspects
 
