@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,8 @@ def repair(
     fit: Fit | Repaired,
     rows: Top | pd.DataFrame | Iterable[Any],
     *,
-    relabel: Mapping[Any, Any] | None = None,
-    weight: float | Mapping[Any, float] | None = None,
+    relabel: Mapping[Any, Any] | pd.Series | None = None,
+    weight: float | Mapping[Any, float] | pd.Series | None = None,
     method: str | Editor = "auto",
     verify: bool = False,
     random_seed: int | np.random.Generator | None = None,
@@ -36,10 +37,10 @@ def repair(
         Of an edit, the fit after it.
     rows : Top, DataFrame or iterable of row ids
         The training rows to treat, such as ``causes.top(20)``; of a frame the index is used.
-    relabel : mapping of row id to class, optional
+    relabel : mapping or Series of row id to class, optional
         The outcome that each of the rows should have had (class names as the user knows them). A relabelled row
         keeps its id.
-    weight : float or mapping of row id to float, optional
+    weight : float, or mapping or Series of row id to float, optional
         The weight that the rows keep, at least 0; deletion is weight 0.
     method : str or Editor
         See `edit`.
@@ -60,11 +61,13 @@ def repair(
     ids = rows.index if isinstance(rows, pd.DataFrame | Top) else pd.Index(list(rows))
     if relabel is not None and weight is not None:
         raise DataError("relabel or weight", "both", "Relabel some rows first, then weaken others.")
+    relabel = _by_row(relabel, "relabel")
+    kept = 0.0 if weight is None else float(weight) if isinstance(weight, Real) else _by_row(weight, "weight")
     _refuse_ids(fit, ids)
     if relabel is not None:
         factors: tuple[Factor, ...] = relabelling(fit, ids, relabel)
     else:
-        factors = (reweighting(fit, ids, 0.0 if weight is None else weight),)
+        factors = (reweighting(fit, ids, kept),)
     rng = np.random.default_rng(random_seed)
     edited = edit(fit, factors, method=method, random_seed=rng)
     if isinstance(random_seed, int | np.integer):  # the edit drew first: this seed alone repeats it
@@ -72,6 +75,16 @@ def repair(
     if isinstance(rows, Top):
         edited = replace(edited, causes=rows.causes)
     return replace(edited, verification=verify_edit(edited, random_seed=rng)) if verify else edited
+
+
+def _by_row(given: Any, name: str) -> Any:
+    """A mapping by row id, or None."""
+    if isinstance(given, pd.Series):
+        return given.to_dict()
+    if given is None or isinstance(given, Mapping):
+        return given
+    got = f"a {type(given).__name__}"
+    raise DataError(f"{name}= as a mapping of row id", got, f"Pass {name}=dict(zip(row_ids, values)), or a Series.")
 
 
 def _refuse_ids(fit: Fit, ids: pd.Index) -> None:

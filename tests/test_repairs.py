@@ -167,3 +167,16 @@ def test_what_is_no_fit_is_named_with_what_makes_one_of_it(story, given, remedy)
     for door in doors:
         with pytest.raises(TypeError, match=f"expected a Fit; got a {type(given).__name__}.*{remedy}"):
             door()
+
+
+def test_relabelling_and_weights_by_mapping_or_series_alone(story):
+    fit, _, bad = story
+    flipped = {i: 1 - int(fit.rows.take([i]).values["y"][0]) for i in bad[:3]}
+    for name, values in (("relabel", flipped), ("weight", dict.fromkeys(bad[:3], 0.5))):
+        by_mapping, by_series = (
+            br.repair(fit, bad[:3], method="weights", random_seed=1, **{name: given})
+            for given in (values, pd.Series(values))
+        )
+        np.testing.assert_array_equal(by_mapping.after.posterior.log_weights, by_series.after.posterior.log_weights)
+        with pytest.raises(DataError, match=rf"{name}= as a mapping of row id; got a list. Pass {name}=dict\(zip"):
+            br.repair(fit, bad[:3], **{name: list(values.values())})
