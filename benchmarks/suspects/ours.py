@@ -63,18 +63,17 @@ def _best(*, trusted: bool = False) -> Callable:
     """By what the data call for.
 
     The regression of the table, the size of its slopes learned; where that is bent (moons, radial), of its Fourier
-    features; where it is too large to be sampled (digits), and for images, what class probabilities say (of images,
-    those of the net that was trained on all of them as well).
+    features; where it is too large to be sampled (digits), and for images, what class probabilities say, those out of
+    fold and those of the classifier that was trained on all rows.
     """
     by_net = {
         "": _suspects(trusted=trusted, learned=True),
         "mlp": _suspects(trusted=trusted, basis="fourier"),
         "cnn": _read(trusted=trusted, in_sample=True),
-        "large": _read(trusted=trusted),
     }
 
     def run(base: Base) -> dict[str, Any]:
-        return by_net["large" if too_large(base) and not base.cell.net else base.cell.net](base)
+        return by_net["cnn" if too_large(base) else base.cell.net](base)
 
     return run
 
