@@ -27,22 +27,28 @@ def over(values, out, which):
             out[i] = simd.exp(values[i])
         elif which == 1:
             out[i] = simd.log1p_unit(values[i])
+        elif which == 3:
+            out[i] = simd.exp_falling(values[i])
         else:
             out[i] = simd.log(values[i])
     return out
 
 
 @pytest.mark.parametrize(
-    ("which", "numpy", "low", "high"), [(0, np.exp, -707, 709), (1, np.log1p, 0, 1), (2, np.log, 1e-300, 1e300)]
+    ("which", "numpy", "low", "high"),
+    [(0, np.exp, -707, 709), (1, np.log1p, 0, 1), (2, np.log, 1e-300, 1e300), (3, np.exp, -707, 0)],
 )
 def test_polynomials_are_as_exact_as_numpy(which, numpy, low, high):
-    values = np.linspace(low, high, 100_001) if which < 2 else np.geomspace(low, high, 100_001)
+    values = np.geomspace(low, high, 100_001) if which == 2 else np.linspace(low, high, 100_001)
     np.testing.assert_allclose(over(values, np.empty_like(values), which), numpy(values), rtol=1e-15, atol=1e-16)
 
 
 def test_exp_beyond_its_range():
     values = np.array([-np.inf, -1e300, -709.0, 710.0, np.inf, np.nan])
     np.testing.assert_array_equal(over(values, np.empty(6), 0), [0, 0, 0, np.inf, np.inf, np.nan])
+    falling = over(values[[0, 1, 2, 5]], np.empty(4), 3)
+    assert (falling[:3] < 1e-307).all()
+    assert np.isnan(falling[3])
 
 
 def classes(family):

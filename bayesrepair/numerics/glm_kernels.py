@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesrepair.numerics.simd import LN2, exp, exponent, kernel, log, log1p_unit, mantissa
+from bayesrepair.numerics.simd import LN2, exp, exp_falling, exponent, kernel, log, log1p_unit, mantissa
 
 FAR = 1e250  # sum of exponentials beyond which they are taken relative to the largest
 PRODUCT_ROWS = 512  # factors from 1 to 2 whose product is far from overflow
@@ -44,7 +44,7 @@ def bernoulli_sums(eta, y, weight, unit, sums):
             sign = 2.0 * y[r] - 1.0
             for b in range(B):
                 e = sign * eta[r, b]
-                u = exp(-abs(e))
+                u = exp_falling(-abs(e))
                 share = 1.0 / (1.0 + u)
                 sums[0, b] += e if e < 0.0 else 0.0
                 product[b] *= 1.0 + u
@@ -55,7 +55,7 @@ def bernoulli_sums(eta, y, weight, unit, sums):
         sign, w = 2.0 * y[r] - 1.0, weight[r]
         for b in range(B):
             e = sign * eta[r, b]
-            u = exp(-abs(e))
+            u = exp_falling(-abs(e))
             share = 1.0 / (1.0 + u)
             sums[0, b] += w * ((e if e < 0.0 else 0.0) - log1p_unit(u))
             eta[r, b] = w * sign * (u * share if e > 0.0 else share)
@@ -68,7 +68,7 @@ def bernoulli_log_lik(eta, y):
         sign = 2.0 * y[r] - 1.0
         for b in range(eta.shape[1]):
             e = sign * eta[r, b]
-            eta[r, b] = (e if e < 0.0 else 0.0) - log1p_unit(exp(-abs(e)))
+            eta[r, b] = (e if e < 0.0 else 0.0) - log1p_unit(exp_falling(-abs(e)))
 
 
 @kernel
@@ -98,7 +98,7 @@ def negative_binomial_sums(eta, y, weight, log_alpha, alpha, sums):
         count, w = y[r], weight[r]
         for b in range(eta.shape[1]):
             t = eta[r, b] - log_alpha[b]
-            u = exp(-abs(t))
+            u = exp_falling(-abs(t))
             softplus = (t if t > 0.0 else 0.0) + log1p_unit(u)
             share = 1.0 / (1.0 + u)
             residual = w * (count - (count + alpha[b]) * (share if t > 0.0 else u * share))
@@ -115,7 +115,7 @@ def negative_binomial_log_lik(eta, y, log_alpha, alpha, binomial, where):
         count, own = y[r], where[r]
         for b in range(eta.shape[1]):
             t = eta[r, b] - log_alpha[b]
-            softplus = (t if t > 0.0 else 0.0) + log1p_unit(exp(-abs(t)))
+            softplus = (t if t > 0.0 else 0.0) + log1p_unit(exp_falling(-abs(t)))
             eta[r, b] = count * t - (count + alpha[b]) * softplus + binomial[own, b]
 
 
@@ -187,7 +187,7 @@ def categorical_sums(eta, y, weight, classes, sums):
             sums[0, b] += w * (eta[r, own + b] - top[b])
         for k in range(classes):
             for b in range(B):
-                e = exp(eta[r, k * B + b] - top[b])
+                e = exp_falling(eta[r, k * B + b] - top[b])
                 total[b] += e
                 eta[r, k * B + b] = e
         for b in range(B):

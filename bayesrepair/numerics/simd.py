@@ -72,6 +72,18 @@ def exp(x):
     # comparisons are false for nan, which is thereby passed on
     y = _BELOW if x < _BELOW else x
     y = _ABOVE if y > _ABOVE else y
+    return 0.0 if x < _BELOW else _power(y)
+
+
+@inline
+def exp_falling(x):
+    """The same for x up to 0, in fewer instructions; 3e-308 below −708."""
+    return _power(_BELOW if x < _BELOW else x)
+
+
+@inline
+def _power(y):
+    """Exponential of a number from −708 to 710."""
     k = y * _LOG2_E + _SHIFT
     whole = k - _SHIFT
     r = (y - whole * _LN2_HIGH) - whole * _LN2_LOW
@@ -87,8 +99,7 @@ def exp(x):
     p = p * r + 5.000000000000019e-01
     p = p * r + 1.0
     p = p * r + 1.0
-    power = _from_bits((_bits(k) + 1023) << 52)
-    return 0.0 if x < _BELOW else p * power
+    return p * _from_bits((_bits(k) + 1023) << 52)
 
 
 @inline

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from bayesrepair.numerics.simd import exp, inline, log1p_unit
+from bayesrepair.numerics.simd import exp, exp_falling, inline, log1p_unit
 from bayesrepair.numerics.simd import log as log_normal
 
 _TINY, _LIFT, _LOG_LIFT = 2.2250738585072014e-308, 18014398509481984.0, 37.42994775023705  # the lift is 2^54
@@ -61,13 +61,13 @@ def expm1(x):
 @inline
 def softplus(x):
     """``log(1 + exp x)``."""
-    return (0.0 if x < 0.0 else x) + log1p_unit(exp(-abs(x)))
+    return (0.0 if x < 0.0 else x) + log1p_unit(exp_falling(-abs(x)))
 
 
 @inline
 def sigmoid(x):
     """``1/(1 + exp(−x))``, exact in both tails."""
-    u = exp(-abs(x))
+    u = exp_falling(-abs(x))
     return (u if x < 0.0 else 1.0) / (1.0 + u)
 
 
