@@ -145,9 +145,9 @@ def _pooled_error(data: str, noise: str, method: str, seeds: Sequence[int]) -> f
 
 def rules_of_calibration(frame: pd.DataFrame, table: pd.DataFrame, method: str) -> list[str]:
     """Skill, error and intervals where nothing overlaps by nature."""
-    if table.empty:
+    clear = table[table.index.get_level_values("data").isin(CALIBRATED)] if len(table) else table
+    if clear.empty:
         return []
-    clear = table[table.index.get_level_values("data").isin(CALIBRATED)]
     told = []
     for name in ("log skill", "Brier skill"):
         bad = clear.index[~(clear[name] > 0)]
