@@ -18,7 +18,7 @@ import zarr
 
 import bayesrepair as br
 from bayesrepair.status import DataError, MethodError, ScoringInterrupted
-from bayesrepair.streaming import pieces, runner
+from bayesrepair.streaming import pieces
 from bayesrepair.streaming.piecewise import Piecewise
 from bayesrepair.streaming.scorer import RowScorer
 from tests.streamed import N, S, assert_same_bits, logistic_problem
@@ -245,7 +245,7 @@ def test_a_killed_process_leaves_a_store_to_go_on_from(problem, tmp_path):
 
 def test_parts_of_many_rows_stay_on_disk_for_as_long_as_they_are_needed(problem, monkeypatch):
     whole = scored(*problem)
-    monkeypatch.setattr(runner, "MANY_ROWS", 999)
+    monkeypatch.setattr(pieces, "MANY_ROWS", 999)
     causes = scored(*problem)
     folder = causes.scored.batch.store.folder
     assert os.path.exists(folder)

@@ -15,6 +15,12 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import DataError
 
 PIECE_ROWS = 2**16
+MANY_ROWS = 1_000_000
+
+
+def is_long(rows: int) -> bool:
+    """Whether results that are not one number a row stay on disk."""
+    return rows > MANY_ROWS
 
 
 class Segment(Protocol):

@@ -11,10 +11,8 @@ from bayesrepair.progress import row_progress
 from bayesrepair.status import ScoringInterrupted
 from bayesrepair.streaming.arrays import Arrays
 from bayesrepair.streaming.cluster import connected, on_cluster
-from bayesrepair.streaming.pieces import Piece, Source, forget
+from bayesrepair.streaming.pieces import Piece, Source, forget, is_long
 from bayesrepair.streaming.piecewise import Columns, Piecewise
-
-MANY_ROWS = 1_000_000  # beyond it, what is not one number a row stays on disk
 
 
 class Store(Protocol):
@@ -108,7 +106,7 @@ def _by_workers(
 
 
 def _own_store(source: Source) -> Store:
-    if len(source) <= MANY_ROWS:
+    if not is_long(len(source)):
         return Arrays(len(source), len(source.pieces))
     from bayesrepair.streaming.store import TemporaryStore
 

@@ -16,8 +16,7 @@ import zarr
 
 from bayesrepair.numerics.scoring import Sliced
 from bayesrepair.status import DataError
-from bayesrepair.streaming import runner
-from bayesrepair.streaming.pieces import Source
+from bayesrepair.streaming.pieces import Source, is_long
 
 _DONE, _RUN = "done", "run"
 
@@ -74,7 +73,7 @@ class ZarrStore:
     def columns(self) -> dict[str, Sliced]:
         """All results by name: in memory, but for the parts of errors of many rows."""
         arrays = {name: array for name, array in self._root.arrays() if name != _DONE}
-        if self._rows <= runner.MANY_ROWS:
+        if not is_long(self._rows):
             return {name: np.asarray(array[:]) for name, array in arrays.items()}
         return {name: np.asarray(a[:]) if a.ndim == 1 else OnDisk(a, self) for name, a in arrays.items()}
 
