@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import secrets
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -162,6 +163,7 @@ def edit(
     method : str or Editor
         A name of `EDITORS`, or an editor with its own settings. ``"auto"`` climbs the ladder.
     random_seed : int or Generator, optional
+        By default a new seed, which ``info.random_seed`` and the receipt keep.
 
     Returns
     -------
@@ -185,6 +187,7 @@ def edit(
     array([1.])
     """
     fit = as_fit(fit)
+    random_seed = secrets.randbelow(2**32) if random_seed is None else random_seed
     factors = (factor,) if isinstance(factor, Factor) else tuple(factor)
     editor = _resolve(method)
     change = fit.change(*factors)

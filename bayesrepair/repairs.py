@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from numbers import Real
@@ -47,6 +48,7 @@ def repair(
     verify : bool
         Also refit and keep the comparison in ``Edited.verification``.
     random_seed : int or Generator, optional
+        By default a new seed, which ``info.random_seed`` and the receipt keep.
 
     Returns
     -------
@@ -58,6 +60,7 @@ def repair(
         If no row or every row is named, an id is unknown or occurs twice, or a class is unknown.
     """
     fit = as_fit(fit)
+    random_seed = secrets.randbelow(2**32) if random_seed is None else random_seed
     ids = rows.index if isinstance(rows, pd.DataFrame | Top) else pd.Index(list(rows))
     if relabel is not None and weight is not None:
         raise DataError("relabel or weight", "both", "Relabel some rows first, then weaken others.")

@@ -180,3 +180,16 @@ def test_relabelling_and_weights_by_mapping_or_series_alone(story):
         np.testing.assert_array_equal(by_mapping.after.posterior.log_weights, by_series.after.posterior.log_weights)
         with pytest.raises(DataError, match=rf"{name}= as a mapping of row id; got a list. Pass {name}=dict\(zip"):
             br.repair(fit, bad[:3], **{name: list(values.values())})
+
+
+def test_a_seed_that_nobody_gave_is_kept_and_repeats_the_repair(story):
+    fit, _, bad = story
+    for again in (
+        lambda seed: br.repair(fit, bad[:5], method="moves", random_seed=seed),
+        lambda seed: br.edit(fit, br.Factor(fit.rows.take(bad[:5]), -1.0), method="moves", random_seed=seed),
+    ):
+        first = again(None)
+        seed = first.info.random_seed
+        assert br.receipt(first).seeds["edit"] == seed
+        np.testing.assert_array_equal(again(seed).after.posterior.theta, first.after.posterior.theta)
+        assert not np.array_equal(again(None).after.posterior.theta, first.after.posterior.theta)
