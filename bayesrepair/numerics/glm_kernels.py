@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesrepair.numerics.simd import LN2, exp, exp_falling, exponent, kernel, log, log1p_unit, mantissa
+from bayesrepair.numerics.simd import (
+    LN2,
+    exp,
+    exp_falling,
+    exponent,
+    kernel,
+    log,
+    log1p_unit,
+    mantissa,
+    stirling_series,
+)
 
 FAR = 1e250  # sum of exponentials beyond which they are taken relative to the largest
 PRODUCT_ROWS = 512  # factors from 1 to 2 whose product is far from overflow
@@ -281,14 +291,7 @@ def binomial_logs(alpha, base, count, log_factorial, out):
                 x = alpha[b] + c
                 inverse = 1.0 / x
                 t = inverse * inverse
-                series = -3617.0 / 122400.0
-                series = series * t + 1.0 / 156.0
-                series = series * t - 691.0 / 360360.0
-                series = series * t + 1.0 / 1188.0
-                series = series * t - 1.0 / 1680.0
-                series = series * t + 1.0 / 1260.0
-                series = series * t - 1.0 / 360.0
-                series = series * t + 1.0 / 12.0
+                series = stirling_series(t)
                 whole = (x - 0.5) * log(x) - x + 0.9189385332046727 + series * inverse
                 out[u, b] = whole - base[b] - less
 
@@ -303,14 +306,7 @@ def stirling(alpha, count, weight, value, slope):
             inverse = 1.0 / x
             t = inverse * inverse
             log_x = log(x)
-            series = -3617.0 / 122400.0
-            series = series * t + 1.0 / 156.0
-            series = series * t - 691.0 / 360360.0
-            series = series * t + 1.0 / 1188.0
-            series = series * t - 1.0 / 1680.0
-            series = series * t + 1.0 / 1260.0
-            series = series * t - 1.0 / 360.0
-            series = series * t + 1.0 / 12.0
+            series = stirling_series(t)
             slopes = -3617.0 / 8160.0
             slopes = slopes * t + 1.0 / 12.0
             slopes = slopes * t - 691.0 / 32760.0

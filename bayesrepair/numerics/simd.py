@@ -150,3 +150,16 @@ def log(x):
     p = p * t + 3.3333333333333826e-01
     p = p * t + 1.0
     return e * LN2 + 2.0 * s * p + 0.0 * x  # the bits of an infinity or nan are those of no number: pass it on
+
+
+@inline
+def stirling_series(t):
+    """Stirling's series of log Γ(z), times z, after (z − ½) log z − z + ½ log 2π; ``t`` is 1/z², z at least 8."""
+    series = -3617.0 / 122400.0
+    series = series * t + 1.0 / 156.0
+    series = series * t - 691.0 / 360360.0
+    series = series * t + 1.0 / 1188.0
+    series = series * t - 1.0 / 1680.0
+    series = series * t + 1.0 / 1260.0
+    series = series * t - 1.0 / 360.0
+    return series * t + 1.0 / 12.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from bayesrepair.numerics.simd import exp, exp_falling, inline, log1p_unit
+from bayesrepair.numerics.simd import exp, exp_falling, inline, log1p_unit, stirling_series
 from bayesrepair.numerics.simd import log as log_normal
 
 _TINY, _LIFT, _LOG_LIFT = 2.2250738585072014e-308, 18014398509481984.0, 37.42994775023705  # the lift is 2^54
@@ -85,14 +85,7 @@ def gammaln(x):
     z = x + _FAR if near else x
     inverse = 1.0 / z
     t = inverse * inverse
-    series = -3617.0 / 122400.0
-    series = series * t + 1.0 / 156.0
-    series = series * t - 691.0 / 360360.0
-    series = series * t + 1.0 / 1188.0
-    series = series * t - 1.0 / 1680.0
-    series = series * t + 1.0 / 1260.0
-    series = series * t - 1.0 / 360.0
-    series = series * t + 1.0 / 12.0
+    series = stirling_series(t)
     y = (z - 0.5) * log(z) - z + _HALF_LOG_2PI + series * inverse
     y = y - log(product if near else 1.0)
     y = math.inf if x > _MOST else y
