@@ -30,7 +30,7 @@ class Auto:
     """Climb the rungs until one is ``ok``, and leave out those that would cost more than a refit.
 
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
-    weights that are good but leave few effective draws (1500, or 35 %) are set aside for a transport, and checked
+    weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
     only where that is not ``ok``. Transported draws that are ``ok`` but few by the same measure get one HMC move each
     where that takes a quarter of a refit at most. Where no rung is ``ok``, the best status wins, and among equals the
     last rung. The cost of a rung is predicted from the gradients that it takes and the time of a first block of them;
