@@ -85,12 +85,46 @@ def test_the_model_itself_stays_as_it_is(problem, cache, monkeypatch):
     np.testing.assert_array_equal(fit.model.log_lik(fit.draws.theta, fit.rows), before)
 
 
-def test_loops_win_where_they_are_faster(problem, cache):
+def given_speeds(monkeypatch, seconds: dict[str, float]):
+    """CPU seconds a cell of each backend, as if they had been measured; all of them are here."""
+    monkeypatch.setattr(backend, "is_here", lambda name: name in seconds)
+    monkeypatch.setattr(backend, "_measured", lambda _, tried, *rest: (seconds[tried], ""))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ({"NUMPY": 4e-9, "LOOPS": 2e-9, "C": 9e-9}, "LOOPS"),
+        ({"NUMPY": 4e-9, "LOOPS": 2e-9, "C": 1e-9}, "C"),
+        ({"NUMPY": 4e-9, "LOOPS": 3.5e-9, "C": 9e-9}, "NUMPY"),  # not clearly faster: what needs no compiler stays
+        ({"NUMPY": 4e-9, "LOOPS": 9e-9, "C": 9e-9}, "NUMPY"),
+    ],
+)
+def test_what_is_clearly_faster_wins(problem, monkeypatch, seconds, expected):
+    fit, _ = problem
+    given_speeds(monkeypatch, seconds)
+    choice = backend.timed(fit.model.functions, fit.draws.theta, fit.model._scored(fit.rows), 10**6)
+    assert choice.backend == expected
+    assert set(choice.speeds) == set(seconds)
+    assert choice.speeds["NUMPY"] == "250 million draws × rows a CPU second"
+
+
+@pytest.mark.parametrize(("cells", "tried"), [(10**6, False), (10**12, True)])
+def test_slow_compilers_are_tried_where_that_can_pay(problem, monkeypatch, cells, tried):
+    fit, _ = problem
+    given_speeds(monkeypatch, {"NUMPY": 4e-9, "NUMBA": 1e-9})
+    choice = backend.timed(fit.model.functions, fit.draws.theta, fit.model._scored(fit.rows), cells)
+    assert choice.backend == ("NUMBA" if tried else "NUMPY")
+    assert ("not tried" in choice.speeds["NUMBA"]) is not tried
+
+
+def test_what_is_here_is_really_timed(problem):
     fit, _ = problem
     model = pymc_model(curved(1000))
     choice = backend.timed(model.functions, fit.draws.theta, model._scored(model.training), 10**6)
-    assert choice.backend in ("LOOPS", "C")
-    assert "not tried" in choice.speeds["NUMBA"]
+    assert choice.backend in choice.speeds
+    for name in ("NUMPY", "LOOPS"):
+        assert "million draws × rows a CPU second" in choice.speeds[name]
 
 
 def test_what_gives_other_numbers_or_fails_is_out(problem, monkeypatch):
