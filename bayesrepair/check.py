@@ -16,6 +16,7 @@ from bayesrepair.numerics.blocks import block_size
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.discrepancy import move_figures, stein_figures
 from bayesrepair.numerics.efficiency import by_chain
+from bayesrepair.numerics.weighted_error import effective
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import unbounded
 from bayesrepair.target import Target
@@ -31,6 +32,7 @@ LARGEST_RHAT = 1.05
 SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
 PREDICTED_ROWS = 120
+COUNTED_PREDICTIONS = 30  # for their effective sample sizes
 STEIN_DRAWS = 1000
 FEWEST_DISTINCT = 10  # draws among them, to tell an error from chance
 MOVED_DRAWS = 150
@@ -74,6 +76,9 @@ class Check:
         p-values, each for all its statistics jointly.
     acceptance : float
         Mean acceptance probability of the moves.
+    ess_mean, ess_tails : float
+        Effective draws for the means and for the 5 and 95 % quantiles of predictions (harmonic means over some of
+        them), as the batches of the draws themselves tell.
     """
 
     passed: bool | None
@@ -94,6 +99,8 @@ class Check:
     p_direction: float = np.nan
     p_moves: float = np.nan
     acceptance: float = np.nan
+    ess_mean: float = np.nan
+    ess_tails: float = np.nan
 
     @property
     def p_value(self) -> float:
@@ -162,6 +169,7 @@ def independent_check(
         after = np.stack([predicted(state) for state in moved.path])
         figures |= move_figures(moved, after, ancestor, theta, weights, before, some=some, share=share, rng=rng)
         message = _complaint(figures)
+        figures |= _sizes(before, posterior, used)
     seconds = time.perf_counter() - started
     passed = not message
     if passed:
@@ -184,6 +192,13 @@ def _with_gradients(
     known = posterior.gradient
     gradient = target.value_and_gradient(posterior.theta[at])[1] if known is None else known[at]
     return np.searchsorted(used, at), weights, gradient
+
+
+def _sizes(predictions: np.ndarray, posterior: Draws, used: np.ndarray) -> dict[str, float]:
+    """Effective sample sizes of the draws for what they are to predict."""
+    some = np.linspace(0, predictions.shape[1] - 1, min(COUNTED_PREDICTIONS, predictions.shape[1])).astype(int)
+    found = effective(predictions[:, some], posterior.weights[used], posterior.chain[used])
+    return {"ess_mean": found.mean, "ess_tails": found.tails}
 
 
 def _complaint(figures: Mapping[str, float]) -> str:

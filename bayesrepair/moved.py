@@ -15,8 +15,8 @@ import numpy as np
 
 from bayesrepair.edit import Editor, refuse_inapplicable
 from bayesrepair.fit import Change, Factor, Fit
+from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.psis import khat_threshold
-from bayesrepair.numerics.scoring import batches
 from bayesrepair.posterior import Draws
 from bayesrepair.target import weighted_log_lik
 

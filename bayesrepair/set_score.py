@@ -11,9 +11,10 @@ from bayesrepair.edit import Editor, refuse_inapplicable
 from bayesrepair.editors.transport import Transport
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.moved import move
+from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.psis import khat_threshold, smooth
-from bayesrepair.numerics.scoring import batch_error, batches
+from bayesrepair.numerics.scoring import batch_error
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 

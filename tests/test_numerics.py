@@ -6,13 +6,14 @@ from scipy import stats
 
 from bayesrepair.numerics import hmc
 from bayesrepair.numerics.affine import AffineMap
+from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.diagonal_map import fit_diagonal
 from bayesrepair.numerics.discrepancy import stein_figures
 from bayesrepair.numerics.efficiency import relative_efficiency
 from bayesrepair.numerics.gradient_regression import fit_full, regress
 from bayesrepair.numerics.psis import khat_threshold, smooth
-from bayesrepair.numerics.sign_flip import batches, flip_test, sum_by
+from bayesrepair.numerics.sign_flip import flip_test, sum_by
 from bayesrepair.numerics.stein import mean_terms, scale_terms
 
 MEAN = np.array([1.0, -2.0, 0.5])

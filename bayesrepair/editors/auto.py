@@ -22,6 +22,8 @@ from bayesrepair.status import MethodError, Status
 PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 SHARE_FOR_MORE = 0.25  # of a refit's time, for more effective draws of what is ok already
+SCARCE = 0.7  # times plenty: quantiles could be twice as far off as those of a refit
+SHARE_FOR_SCARCE = 0.6  # of a refit's time, for more of what is ok but scarce
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 
 
@@ -31,10 +33,11 @@ class Auto:
 
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
     weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
-    only where that is not ``ok``. Transported draws that are ``ok`` but few by the same measure get one HMC move each
-    where that takes a quarter of a refit at most. Where no rung is ``ok``, the best status wins, and among equals the
-    last rung. The cost of a rung is predicted from the gradients that it takes and the time of a first block of them;
-    that of a refit from the last one in this process, or from the sampling of the draws that are edited.
+    only where that is not ``ok``. Draws that are ``ok`` but few by the same measure, or for the 5 and 95 % quantiles
+    of what they predict, get one more HMC move each where that takes a quarter of a refit at most, or six tenths
+    where they are very few. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost
+    of a rung is predicted from the gradients that it takes and the time of a first block of them; that of a refit
+    from the last one in this process, or from the sampling of the draws that are edited.
 
     Parameters
     ----------
@@ -72,6 +75,7 @@ class Auto:
         for k, (name, editor) in enumerate(usable):
             climb.take(name, editor, left=[later for _, later in usable[k + 1 :]])
             if climb.ended:
+                climb.move_the_few(usable[k if self.priced else k + 1 :])
                 break
         return climb.result()
 
@@ -145,8 +149,6 @@ class _Climb:
                 return
         self._judge(name, posterior, info, seconds)
         self._return_to_what_was_set_aside()
-        if isinstance(editor, Transport) and any(isinstance(later, Moves) for later in left):
-            self._move_the_few()
 
     @property
     def ended(self) -> bool:
@@ -157,6 +159,27 @@ class _Climb:
         assert info.status is not None  # kept with one
         same_again = isinstance(posterior, Gaussian) and info.status.level == "checked"  # a refit is the same Gaussian
         return info.status.level == "ok" or same_again
+
+    def move_the_few(self, rungs: list[tuple[str, Editor]]) -> None:
+        """One more move of each draw where what is ok leaves few of them, if moves are allowed and worth their time."""
+        assert self.best is not None  # a rung was kept before
+        posterior, info = self.best
+        assert info.status is not None  # kept with one
+        allowed = any(isinstance(editor, Moves) for _, editor in rungs)
+        if not allowed or info.status.level != "ok" or not isinstance(posterior, Draws):
+            return
+        if not _are_few(posterior, info):
+            return
+        mover = Moves(moves=1, start=posterior)
+        if not self.priced or self.prices.seconds(mover) <= self._worth(posterior, info):
+            started = time.perf_counter()
+            moved, found = mover(self.change, self.rng)
+            self._judge("moves", moved, found, time.perf_counter() - started)
+
+    def _worth(self, posterior: Draws, info: Info) -> float:
+        """Seconds that more effective draws may take."""
+        scarce = _effective(info) < SCARCE * _plenty(posterior)
+        return (SHARE_FOR_SCARCE if scarce else SHARE_FOR_MORE) * self.prices.refit
 
     def result(self) -> tuple[Posterior, Info]:
         """The best rung's posterior, with the whole way in its record."""
@@ -200,19 +223,6 @@ class _Climb:
         if served is None or served.status is None or served.status.level != "ok" or served.ess < info.ess:
             self._judge("weights", posterior, info, 0.0)
 
-    def _move_the_few(self) -> None:
-        """One move of each draw where what is ok leaves few of them, and a refit takes much longer."""
-        assert self.best is not None  # a rung was kept before
-        posterior, info = self.best
-        assert info.status is not None  # kept with one
-        if info.status.level != "ok" or not isinstance(posterior, Draws) or not _are_few(posterior, info):
-            return
-        mover = Moves(moves=1, start=posterior)
-        if not self.priced or self.prices.seconds(mover) <= SHARE_FOR_MORE * self.prices.refit:
-            started = time.perf_counter()
-            moved, found = mover(self.change, self.rng)
-            self._judge("moves", moved, found, time.perf_counter() - started)
-
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
     """A rung that is passed over, for the record."""
@@ -225,12 +235,22 @@ def _rank(info: Info) -> tuple[int, float]:
     """Results by status, and among good ones by effective sample size."""
     assert info.status is not None  # judged before it is compared
     worth = _WORTH[info.status.level]
-    return worth, float(np.nan_to_num(info.ess)) if info.status.level == "ok" else 0.0
+    return worth, _effective(info) if info.status.level == "ok" else 0.0
+
+
+def _effective(info: Info) -> float:
+    """Effective draws, by what the check saw of the tails where there was one."""
+    tails = info.ess if info.check is None or np.isnan(info.check.ess_tails) else info.check.ess_tails
+    return float(np.nan_to_num(min(info.ess, tails)))
+
+
+def _plenty(posterior: Draws) -> float:
+    return min(PLENTY, PLENTIFUL_SHARE * len(posterior))
 
 
 def _are_few(posterior: Draws, info: Info) -> bool:
     """Whether few draws are effective though the weights are good."""
-    return info.ess < min(PLENTY, PLENTIFUL_SHARE * len(posterior))
+    return _effective(info) < _plenty(posterior)
 
 
 def _why(info: Info, attempts: list[Attempt]) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from bayesrepair.numerics import hmc
+from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.covariance import covariance_factor
-from bayesrepair.numerics.sign_flip import FlipTest, batches, flip_test, sum_by
+from bayesrepair.numerics.sign_flip import FlipTest, flip_test, sum_by
 from bayesrepair.numerics.stein import mean_terms, scale_terms, slopes
 
 SETTLED = 2  # states of a trajectory's path that are used start at the second move
+TESTED_BATCHES = 100  # whose signs are flipped
 CONFIDENCE = 2.0  # standard errors between an estimate and its lower bound
 
 
@@ -39,7 +41,7 @@ def stein_figures(
         ``shift``, ``scale``, ``direction`` (lower bounds of the largest effects), ``z_stein``, ``p_stein``,
         ``p_direction``.
     """
-    label = batches(chain)
+    label = batches(chain, TESTED_BATCHES)
     half = label % 2
     means = mean_terms(np.column_stack([theta, predictions]), theta, gradient, weights, half)
     scales = scale_terms(theta, means[:, : theta.shape[1]], weights, half)

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-BATCHES = 24
 CHUNK = 2**16  # rows whose parts are looked at together
 
 
@@ -30,26 +29,6 @@ class Sliced(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice) -> np.ndarray: ...
-
-
-def batches(chain: np.ndarray, count: int = BATCHES) -> np.ndarray:
-    """Batch of each draw: consecutive blocks within chains, about ``count`` in all, shape (S,).
-
-    Examples
-    --------
-    >>> batches(np.repeat([0, 1], 4), count=4)
-    array([0, 0, 1, 1, 2, 2, 3, 3])
-    """
-    label = np.empty(len(chain), dtype=int)
-    chains = np.unique(chain)
-    each = max(1, round(count / len(chains)))
-    start = 0
-    for one in chains:
-        where = np.flatnonzero(chain == one)
-        used = min(each, len(where))
-        label[where] = start + (np.arange(len(where)) * used) // len(where)
-        start += used
-    return label
 
 
 @dataclass(frozen=True, eq=False)

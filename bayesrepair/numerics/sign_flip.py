@@ -67,25 +67,6 @@ def flip_test(batch_sums: np.ndarray, *, rng: np.random.Generator, flips: int = 
     )
 
 
-def batches(chain: np.ndarray, *, count: int = 100) -> np.ndarray:
-    """Consecutive batches within chains, about ``count`` in all: labels 0 … B−1, shape (S,).
-
-    Examples
-    --------
-    >>> batches(np.array([0, 0, 0, 0, 1, 1, 1, 1]), count=4)
-    array([0, 0, 1, 1, 2, 2, 3, 3])
-    """
-    names, where = np.unique(chain, return_inverse=True)
-    label = np.empty(len(chain), dtype=int)
-    used = 0
-    for i in range(len(names)):
-        at = np.flatnonzero(where == i)
-        parts = min(max(2, count // len(names)), len(at))
-        label[at] = used + np.arange(len(at)) * parts // len(at)
-        used += parts
-    return label
-
-
 def sum_by(label: np.ndarray, terms: np.ndarray) -> np.ndarray:
     """Sums of the terms (S, H) within each label, shape (B, H)."""
     order = np.argsort(label, kind="stable")

@@ -7,8 +7,9 @@ import numpy as np
 from bayesrepair.edit import EDITORS, Editor, edit
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.judgement import Info
+from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.blocks import row_blocks
-from bayesrepair.numerics.scoring import Side, batches
+from bayesrepair.numerics.scoring import Side
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from bayesrepair.scores import SCORES, BlockScore

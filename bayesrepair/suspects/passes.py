@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from bayesrepair.noise import Noisy
+from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.label_posterior import wrong
 from bayesrepair.numerics.loo import loo_log_score
-from bayesrepair.numerics.scoring import batches
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from bayesrepair.streaming.arrays import Arrays
