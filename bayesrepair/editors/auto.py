@@ -21,9 +21,9 @@ from bayesrepair.status import MethodError, Status
 
 PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
-SHARE_FOR_MORE = 0.25  # of a refit's time, for more effective draws of what is ok already
+SHARE_FOR_MORE = 0.1  # of a refit's time, for more effective draws of what is ok already
 SCARCE = 0.7  # times plenty: quantiles could be twice as far off as those of a refit
-SHARE_FOR_SCARCE = 0.6  # of a refit's time, for more of what is ok but scarce
+SHARE_FOR_SCARCE = 0.5  # of a refit's time, for more of what is ok but scarce
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 
 
@@ -34,7 +34,7 @@ class Auto:
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
     weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
     only where that is not ``ok``. Draws that are ``ok`` but few by the same measure, or for the 5 and 95 % quantiles
-    of what they predict, get one more HMC move each where that takes a quarter of a refit at most, or six tenths
+    of what they predict, get one more HMC move each where that takes a tenth of a refit at most, or half of one
     where they are very few. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost
     of a rung is predicted from the gradients that it takes and the time of a first block of them; that of a refit
     from the last one in this process, or from the sampling of the draws that are edited.
