@@ -21,9 +21,7 @@ from bayesrepair.status import MethodError, Status
 
 PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
-SHARE_FOR_MORE = 0.1  # of a refit's time, for more effective draws of what is ok already
-SCARCE = 0.7  # times plenty: quantiles could be twice as far off as those of a refit
-SHARE_FOR_SCARCE = 0.5  # of a refit's time, for more of what is ok but scarce
+SCARCE = 0.3  # of plenty: more draws may then take as long as a refit
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 
 
@@ -34,8 +32,8 @@ class Auto:
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
     weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
     only where that is not ``ok``. Draws that are ``ok`` but few by the same measure, or for the 5 and 95 % quantiles
-    of what they predict, get one more HMC move each where that takes a tenth of a refit at most, or half of one
-    where they are very few. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost
+    of what they predict, get one more HMC move each where that is worth its time: the share of a refit that it may
+    take rises from nothing at 1800 to all of it at 540. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost
     of a rung is predicted from the gradients that it takes and the time of a first block of them; that of a refit
     from the last one in this process, or from the sampling of the draws that are edited.
 
@@ -178,8 +176,8 @@ class _Climb:
 
     def _worth(self, posterior: Draws, info: Info) -> float:
         """Seconds that more effective draws may take."""
-        scarce = _effective(info) < SCARCE * _plenty(posterior)
-        return (SHARE_FOR_SCARCE if scarce else SHARE_FOR_MORE) * self.prices.refit
+        missing = 1 - _effective(info) / _plenty(posterior)
+        return min(1.0, missing / (1 - SCARCE)) * self.prices.refit
 
     def result(self) -> tuple[Posterior, Info]:
         """The best rung's posterior, with the whole way in its record."""
