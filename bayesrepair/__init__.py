@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from bayesrepair.auditor import LabelAuditor
     from bayesrepair.bridges.bambi import from_bambi
     from bayesrepair.bridges.pymc import from_pymc
+    from bayesrepair.cross_fitting import suspects_from_classifier
     from bayesrepair.pred_probs import suspects_from_predictions
     from bayesrepair.rehearsal import Rehearsal, rehearse
     from bayesrepair.reporting import report
@@ -48,6 +49,7 @@ _LAZY = {
     "from_table": "bayesrepair.tables",
     "LabelAuditor": "bayesrepair.auditor",
     "suspects_from_predictions": "bayesrepair.pred_probs",
+    "suspects_from_classifier": "bayesrepair.cross_fitting",
     "rehearse": "bayesrepair.rehearsal",
     "Rehearsal": "bayesrepair.rehearsal",
     "report": "bayesrepair.reporting",
@@ -76,6 +78,7 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "find_suspects",
     "Suspects",
     "suspects_from_predictions",
+    "suspects_from_classifier",
     "LabelAuditor",
     "rehearse",
     "Rehearsal",

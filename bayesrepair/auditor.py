@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from bayesrepair.cross_fitting import CrossFitted, cross_fit
 from bayesrepair.fit import Fit
 from bayesrepair.model import Outcome
 from bayesrepair.noise import Mechanism
@@ -25,6 +28,7 @@ from bayesrepair.suspects.suspicion import Method
 from bayesrepair.tables import TableRecipe, from_table, read_recipe
 
 LOGISTIC = "logistic"
+MOST_COEFFICIENTS = 0.25  # of a logistic regression, for each row: beyond it the Gaussian at the mode is far off
 _TARGET = "label"  # column of the outcome in the table that a formula or a callable sees
 
 ModelOf = Callable[[pd.DataFrame], Fit]
@@ -35,13 +39,15 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    model : {"logistic"}, str or callable
+    model : {"logistic"}, str, scikit-learn classifier or callable
         ``"logistic"``: multinomial logistic regression on standardised columns, by the Gaussian at the mode: tenths of
-        a second, nothing is compiled. A formula such as ``"x0 + x1:x2"`` in the names of the columns (``x0``, ``x1``,
-        … for an array): a Bambi model. A callable gets a table, those columns and ``label`` (classes as texts), and
-        returns a `Fit`. A DataFrame may hold words, dates and gaps among its numbers: they enter as `from_table` has
-        them, by the levels and medians of the training rows. Gaps among numbers alone are refused, as scikit-learn
-        does.
+        a second, nothing is compiled; where it has more than a coefficient for every four rows, as a classifier. A
+        classifier with ``predict_proba``: cross-fitted on what is probably right, see
+        `bayesrepair.suspects_from_classifier`. A formula such as ``"x0 + x1:x2"`` in the names of the columns
+        (``x0``, ``x1``, … for an array): a Bambi model. A callable gets a table, those columns and ``label`` (classes
+        as texts), and returns a `Fit`. A DataFrame may hold words, dates and gaps among its numbers: a classifier
+        gets them as they are, for the others they enter as `from_table` has them, by the levels and medians of the
+        training rows. Gaps among numbers alone are refused, as scikit-learn does, unless the classifier takes them.
     noise : {"auto", "uniform", "class"}
         See `bayesrepair.noise.LabelNoise`.
     method : {"auto", "nuts", "laplace"}
@@ -54,6 +60,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
     n_features_in_ : int
     feature_names_in_ : array of str
         Where X had names of columns.
+    classifier_ : object
+        Where a classifier was cross-fitted: the one trained on all rows.
     suspects_ : Suspects
         The training rows, by position, or by index where X is a DataFrame.
     prob_wrong_ : array, shape (N,)
@@ -77,7 +85,7 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: str | ModelOf = LOGISTIC,
+        model: str | ModelOf | BaseEstimator = LOGISTIC,
         *,
         noise: Mechanism = "auto",
         method: Method = "auto",
@@ -127,34 +135,62 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
             validate_data(self, X, skip_check_array=True)  # last: it keeps the names of the columns
             check_consistent_length(X, y)
         else:
-            X, y = validate_data(self, X, y, ensure_min_samples=2)
+            finite: Any = "allow-nan" if self._has_classifier else True
+            X, y = validate_data(self, X, y, ensure_min_samples=2, ensure_all_finite=finite)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"LabelAuditor needs labels of at least two classes; got 1 class, {self.classes_[0]!r}.")
         row = pd.RangeIndex(len(y)) if index is None else index
         stood = as_stood(reviewed)
-        if stood is not None and self.model != LOGISTIC:  # whose classes are texts
-            stood = {i: str(name) for i, name in stood.items()}
-        fit = self._logistic(X, codes, row) if self.model == LOGISTIC else self._modelled(X, codes, row)
-        self.suspects_: Suspects = find_suspects(
-            fit, trusted=trusted, reviewed=stood, noise=self.noise, groups=groups, random_seed=self.random_state,
-            method="laplace" if self.model == LOGISTIC else self.method,
-        )  # fmt: skip
+        told = {"trusted": trusted, "groups": groups, "noise": self.noise, "random_seed": self.random_state}
+        self._crossed: CrossFitted | None = None
+        classifier, features = self._classifier(X, codes, row)
+        if classifier is not None:
+            given = pd.Series(np.asarray(y), index=row)
+            self._crossed = cross_fit(classifier, features, given, reviewed=stood, **told)
+            self.suspects_: Suspects = self._crossed.suspects
+            self.classifier_ = self._crossed.classifier
+        elif self._is_logistic:
+            fit = self._regression(features, codes, row)
+            self.suspects_ = find_suspects(fit, reviewed=stood, method="laplace", **told)
+        else:
+            texts = None if stood is None else {i: str(name) for i, name in stood.items()}
+            self.suspects_ = find_suspects(self._modelled(X, codes, row), reviewed=texts, method=self.method, **told)
         self.prob_wrong_: np.ndarray = self.suspects_.scores.loc[row, "prob_wrong"].to_numpy()
         return self
 
-    def _logistic(self, X: Any, codes: np.ndarray, row: pd.Index) -> Fit:
-        names = tuple(self.classes_.tolist())
+    @property
+    def _has_classifier(self) -> bool:
+        return hasattr(self.model, "fit") and not isinstance(self.model, type)
+
+    @property
+    def _is_logistic(self) -> bool:
+        return isinstance(self.model, str) and self.model == LOGISTIC
+
+    def _classifier(self, X: Any, codes: np.ndarray, row: pd.Index) -> tuple[Any, Any]:
+        """The classifier to cross-fit, if one is to be, and the features for it or for a regression."""
+        if self._has_classifier:
+            return self.model, X
+        if not self._is_logistic:
+            return None, X
+        x = self._features(X, codes, row)
+        wide = (x.shape[1] + 1) * (len(self.classes_) - 1) > MOST_COEFFICIENTS * len(x)
+        return (LogisticRegression(max_iter=5000, tol=1e-3) if wide else None), x
+
+    def _features(self, X: Any, codes: np.ndarray, row: pd.Index) -> np.ndarray:
+        """Standardised columns of the training rows, and how to make them of others."""
         if self._mixed:
             table = self._labelled(X, codes, row)
             self._recipe: TableRecipe = read_recipe(table, target=_TARGET, family="categorical")[0]
-            x = self._coded(table, training=True)
-        else:
-            self._centre = X.mean(axis=0)
-            spread = X.std(axis=0)
-            self._spread = np.where(spread > 0, spread, 1.0)
-            x = self._standardised(X)
+            return self._coded(table, training=True)
+        self._centre = X.mean(axis=0)
+        spread = X.std(axis=0)
+        self._spread = np.where(spread > 0, spread, 1.0)
+        return self._standardised(X)
+
+    def _regression(self, x: np.ndarray, codes: np.ndarray, row: pd.Index) -> Fit:
+        names = tuple(self.classes_.tolist())
         model = SoftmaxModel(Features(x.shape[1], len(names)), Outcome(LABEL, "class", names))
         return softmax_fit(model, Rows({"x": x, LABEL: codes}, row.to_numpy()))
 
@@ -195,15 +231,24 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
             return X.infer_objects().set_axis(list(names), axis=1).set_axis(row)
         return pd.DataFrame(X, index=row, columns=list(names))
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._has_classifier and get_tags(self.model).input_tags.allow_nan
+        return tags
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each true class, (N, d) → (N, K), labels' errors taken out."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, skip_check_array=self._mixed)
+        finite: Any = "allow-nan" if self._has_classifier else True
+        X = validate_data(self, X, reset=False, skip_check_array=self._mixed, ensure_all_finite=finite)
         fit, row = self.suspects_.fit, pd.RangeIndex(len(X))
-        if self.model != LOGISTIC:
+        if self._is_logistic:
+            X = self._coded(self._table(X, row), training=False) if self._mixed else self._standardised(X)
+        if self._crossed is not None:
+            return self._crossed.predict_proba(X)
+        if not self._is_logistic:
             return mean_prediction(fit, fit.as_rows(self._table(X, row)))[:, self._order()]
-        x = self._coded(self._table(X, row), training=False) if self._mixed else self._standardised(X)
-        return mean_prediction(fit, Rows({"x": x}, np.arange(len(x))))
+        return mean_prediction(fit, Rows({"x": X}, np.arange(len(X))))
 
     def _order(self) -> list[int]:
         """Where the model has the classes of ``classes_``."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesrepair.fit import Fit
 from bayesrepair.in_sample import with_in_sample
 from bayesrepair.model import Outcome
 from bayesrepair.noise import Mechanism
@@ -135,6 +136,31 @@ def suspects_from_predictions(
     >>> suspects.frame().iloc[0][["given", "suggested"]].to_dict(), suspects.frame().index[0].item()
     ({'given': 'cat', 'suggested': 'dog'}, 29)
     """
+    fit = calibrated_fit(given, pred_probs, classes=classes, row=row, table=table)
+    assert isinstance(fit.model, SoftmaxModel)
+    reader = fit.model.reader
+    assert isinstance(reader, PredictionReader)
+    also = None if in_sample is None else _probabilities(in_sample, reader.classes)
+    if also is not None and len(also) != len(fit.rows):
+        raise DataError(f"in-sample probabilities for each of {len(fit.rows)} labels", f"{len(also)} rows")
+    rng = np.random.default_rng(random_seed)
+    found = find_suspects(
+        fit, trusted=trusted, reviewed=as_stood(reviewed), noise=noise, groups=groups, method="laplace",
+        progressbar=progressbar, random_seed=rng,
+    )  # fmt: skip
+    return found if also is None else with_in_sample(found, reader.logarithms(also), rng)
+
+
+def calibrated_fit(
+    given: Iterable[Any],
+    pred_probs: Any,
+    *,
+    classes: Sequence[Any] | None = None,
+    row: Iterable[Any] | None = None,
+    table: pd.DataFrame | None = None,
+    slope_sd: float = 0.5,
+) -> Fit:
+    """Recalibrated class probabilities as a fit in which no label is wrong; see `suspects_from_predictions`."""
     ids = _row_ids(given, pred_probs, row)
     label = _labels(given, ids)
     names = _class_names(label, pred_probs, classes)
@@ -146,17 +172,8 @@ def suspects_from_predictions(
     _warn_of_saturation(probability, reader.floor)
     _warn_of_training_rows(probability, codes)
     rows = Rows({"log_p": reader.logarithms(probability), LABEL: codes}, ids.to_numpy())
-    model = SoftmaxModel(Calibration(len(names)), Outcome(LABEL, "class", names), reader=reader)
-    fit = softmax_fit(model, rows, table=None if table is None else _matching(table, ids))
-    also = None if in_sample is None else _probabilities(in_sample, names)
-    if also is not None and len(also) != len(label):
-        raise DataError(f"in-sample probabilities for each of {len(label)} labels", f"{len(also)} rows")
-    rng = np.random.default_rng(random_seed)
-    found = find_suspects(
-        fit, trusted=trusted, reviewed=as_stood(reviewed), noise=noise, groups=groups, method="laplace",
-        progressbar=progressbar, random_seed=rng,
-    )  # fmt: skip
-    return found if also is None else with_in_sample(found, reader.logarithms(also), rng)
+    model = SoftmaxModel(Calibration(len(names), slope_sd), Outcome(LABEL, "class", names), reader=reader)
+    return softmax_fit(model, rows, table=None if table is None else _matching(table, ids))
 
 
 def _row_ids(given: Any, pred_probs: Any, row: Iterable[Any] | None) -> pd.Index:
@@ -248,7 +265,7 @@ def _warn_of_saturation(probability: np.ndarray, floor: float) -> None:
             f"can show; they are taken as {floor:.2g}: which of them was smaller is lost. Take the softmax in double "
             "precision.",
             NumericsWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -260,5 +277,5 @@ def _warn_of_training_rows(probability: np.ndarray, codes: np.ndarray) -> None:
             "classifier was trained on, which hide its wrong labels. Pass out-of-sample predictions "
             "(sklearn.model_selection.cross_val_predict(..., method='predict_proba')).",
             RepairWarning,
-            stacklevel=3,
+            stacklevel=4,
         )

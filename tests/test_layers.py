@@ -31,7 +31,7 @@ LAYERS = [
     ["choice", "repairs"],
     ["suspects"],
     ["in_sample"],
-    ["pred_probs", "review"],
+    ["pred_probs", "cross_fitting", "review"],
     ["fusion", "rehearsal"],
     ["evaluation"],
     ["reporting"],

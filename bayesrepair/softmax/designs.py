@@ -109,7 +109,9 @@ class Features:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Another model's class probabilities, recalibrated: ``η_ik = β log p_ik + b_k``; β ~ N(1, ½²), b ~ N(0, 1).
+    """Another model's class probabilities, recalibrated: ``η_ik = β log p_ik + b_k``.
+
+    β ~ N(1, ``slope_sd``²), b ~ N(0, 1).
 
     Temperature scaling with a bias for each class (Guo et al. 2017, arXiv:1706.04599; Alexandari et al. 2020,
     arXiv:1901.06852). A classifier trained on wrong labels is too unsure of the true ones: β grows above 1.
@@ -118,9 +120,11 @@ class Calibration:
     ----------
     classes : int
         K; rows hold an array ``log_p`` (N, K).
+    slope_sd : float
     """
 
     classes: int
+    slope_sd: float = 0.5
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -135,7 +139,7 @@ class Calibration:
     @property
     def sd(self) -> np.ndarray:
         """Of the prior."""
-        return np.append(0.5, np.ones(self.classes))
+        return np.append(self.slope_sd, np.ones(self.classes))
 
     def predictor(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """(S, P) → (S, N, K)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from bayesrepair.fit import Fit
 from bayesrepair.laplace import laplace
@@ -17,6 +17,7 @@ from bayesrepair.noise import JITTER, SOURCE, Flips, LabelNoise
 from bayesrepair.numerics import hmc
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.label_posterior import true_class, wrong
+from bayesrepair.numerics.log_sum_exp import log_sum_exp
 from bayesrepair.posterior import GAUSSIAN_CHAINS, Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.softmax.designs import Design, normal_log_prior
@@ -123,8 +124,8 @@ class SoftmaxModel:
         own, phi = self._parts(theta)
         eta = self.design.predictor(own, rows)
         if self.transition is None:
-            return eta[:, np.arange(len(rows)), self._given(rows)] - logsumexp(eta, axis=2)
-        return logsumexp(eta + self._to_given(self._log_matrix(phi), rows), axis=2) - logsumexp(eta, axis=2)
+            return eta[:, np.arange(len(rows)), self._given(rows)] - log_sum_exp(eta)
+        return log_sum_exp(eta + self._to_given(self._log_matrix(phi), rows)) - log_sum_exp(eta)
 
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probability of each true class, (S, P) → (S, N, K)."""
@@ -155,7 +156,7 @@ class SoftmaxModel:
             w = weight[at][None, :, None]
             eta = self.design.predictor(own, block)
             joint = eta + self._to_given(log_matrix, block)
-            total, observed = logsumexp(eta, axis=2, keepdims=True), logsumexp(joint, axis=2, keepdims=True)
+            total, observed = log_sum_exp(eta, keepdims=True), log_sum_exp(joint, keepdims=True)
             value = value + (w * (observed - total)).sum(axis=(1, 2))
             a = w * np.exp(joint - observed)
             own_gradient += self.design.pulled(a - w * np.exp(eta - total), block)

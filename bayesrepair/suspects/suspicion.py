@@ -13,9 +13,9 @@ import pandas as pd
 from bayesrepair.failures import Failures
 from bayesrepair.fit import Fit
 from bayesrepair.laplace import laplace
-from bayesrepair.model import Curved
+from bayesrepair.model import Curved, Outcome
 from bayesrepair.nested_laplace import nested_laplace
-from bayesrepair.noise import Corruptible, Flips, Mechanism, Noisy, noise_for, with_source
+from bayesrepair.noise import Corruptible, Flips, Mechanism, Noise, Noisy, noise_for, with_source
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.posterior import Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
@@ -82,6 +82,16 @@ class Evidence:
         codes = np.where(self.trusted, len(self.groups) + 1, self.group)
         codes[len(codes) - self.stood :] = len(self.groups) + 2
         return codes
+
+    @property
+    def marked(self) -> Rows:
+        """Rows that say where each outcome is from, if that matters."""
+        return with_source(self.rows, self.source) if self.groups or self.trusted.any() else self.rows
+
+    def noise(self, outcome: Outcome, mechanism: Mechanism) -> Noise:
+        """What can be wrong with these rows."""
+        trusted = bool(self.trusted.any())
+        return noise_for(outcome, mechanism, groups=len(self.groups), trusted=trusted, reviewed=self.reviewed)
 
 
 def evidence(fit: Fit, trusted: Any, groups: Any, reviewed: Reviewed | None = None) -> Evidence:
@@ -217,15 +227,7 @@ def noisy_fit(
     if not isinstance(fit.model, Corruptible):
         lacking = getattr(fit.model, "lacks", {}).get("Trainable", "no with_noise")
         raise MethodError("a model that can be fitted anew with noise", f"{type(fit.model).__name__}: {lacking}")
-    noise = noise_for(
-        fit.model.outcome,
-        mechanism,
-        groups=len(known.groups),
-        trusted=bool(known.trusted.any()),
-        reviewed=known.reviewed,
-    )
-    model = fit.model.with_noise(noise)
-    rows = with_source(known.rows, known.source) if noise.groups or noise.trusted else known.rows
+    model, rows = fit.model.with_noise(known.noise(fit.model.outcome, mechanism)), known.marked
     cheap = method == "laplace" or (method == "auto" and (isinstance(fit.posterior, Gaussian) or len(rows) > MANY_ROWS))
     started = time.perf_counter()
     posterior = _laplace(model, rows, fit, rng) if cheap else _sampled(model, rows, fit, rng, draws)
