@@ -28,7 +28,7 @@ from bayesrepair.suspects.result import convergence
 from bayesrepair.suspects.reviewed_rows import as_stood
 from bayesrepair.suspects.suspicion import Evidence, evidence, noise_evidence, surprise, thinned
 
-ROUNDS, FOLDS = 6, 5
+ROUNDS, FOLDS = 4, 5
 NOISES = 1000  # draws of the noise, over all levels
 
 
