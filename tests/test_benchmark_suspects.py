@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.optimize import minimize
 
-from benchmarks.suspects import cells, intervals, measures, verdict
+from benchmarks.suspects import cells, intervals, kept, measures, verdict
 from benchmarks.suspects.logistic import BIAS_PRECISION, LastLayer
 
 
@@ -131,3 +131,14 @@ def test_a_gain_is_met_and_a_loss_is_said():
     assert [line for line in lost if "class-dependent" in line and "NOT MET" in line]
     assert [line for line in lost if "worst cell" in line and "breast/asym20" in line and "NOT MET" in line]
     assert [line for line in lost if "uniform" in line and line.endswith("above 0: met.")]
+
+
+def test_peers_of_the_last_table_are_not_measured_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "CACHE", tmp_path)
+    table = tmp_path / "suspects.csv"
+    table.write_text("data,noise,seed,method,ap,prob_noise\nwine,u10,3,margin,0.5,\nwine,u10,3,ours,0.9,1\n")
+    kept.save_line(kept.path("lines", "wine-u10-3", suffix=".json"), "training loss", {"ap": 0.25})
+    assert kept.restore(table, ["margin", "training loss"]) == 1
+    assert kept.restore(table, ["margin", "training loss"]) == 0
+    lines = kept.load_lines(kept.path("lines", "wine-u10-3", suffix=".json"))
+    assert lines == {"training loss": {"ap": 0.25}, "margin": {"ap": 0.5}}

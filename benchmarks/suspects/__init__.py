@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from bayesrepair.status import BayesRepairWarning
 from benchmarks.kept import code_version
+from benchmarks.results import FOLDER
 from benchmarks.suspects import kept, measures
 from benchmarks.suspects.base import Base, base
 from benchmarks.suspects.cells import DATA, NOISES, cell
@@ -88,6 +89,9 @@ def main(argv: list[str]) -> None:
     options = _options(argv)
     methods = options.methods or [*PEERS, *DEFAULT]
     deadline = time.time() + options.budget if options.budget else np.inf
+    if options.peers_of_last_table:
+        restored = kept.restore(FOLDER / "suspects.csv", [*PEERS, REFERENCE])
+        print(f"{restored} lines of peers are those of the last table", flush=True)
     if not options.report:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", BayesRepairWarning)  # what is unreliable says so in its line
@@ -119,5 +123,6 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--start", type=int, default=0, help="the first seed")
     parser.add_argument("--budget", type=float, help="seconds after which nothing new is begun")
     parser.add_argument("--fresh", action="store_true", help="measure again what is kept")
+    parser.add_argument("--peers-of-last-table", action="store_true", help="do not measure them again")
     parser.add_argument("--report", action="store_true", help="run nothing; write the table of what is kept")
     return parser.parse_args(argv)

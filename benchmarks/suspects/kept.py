@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 CACHE = Path(__file__).parent.parent / "cache" / "suspects"
 
@@ -39,6 +41,20 @@ def save_line(file: Path, method: str, line: dict[str, Any]) -> None:
     partial = file.with_suffix(f".{os.getpid()}.partial")
     partial.write_text(json.dumps(load_lines(file) | {method: line}, default=float, indent=1))
     partial.replace(file)
+
+
+def restore(table: Path, methods: Collection[str]) -> int:
+    """Lines of some methods as the last table has them, where none are kept; how many."""
+    frame, restored = pd.read_csv(table), 0
+    frame = frame[frame["method"].isin(methods)]
+    for (data, noise, seed), lines in frame.groupby(["data", "noise", "seed"]):
+        file = path("lines", f"{data}-{noise}-{seed}", suffix=".json")
+        known = load_lines(file)
+        for line in lines.drop(columns=["data", "noise", "seed"]).to_dict("records"):
+            if line["method"] not in known:
+                save_line(file, line["method"], {k: v for k, v in line.items() if k != "method" and pd.notna(v)})
+                restored += 1
+    return restored
 
 
 def load_lines(file: Path) -> dict[str, dict[str, Any]]:
