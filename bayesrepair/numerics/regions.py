@@ -134,7 +134,10 @@ def depth(ordered: np.ndarray, fewest: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _valley(theta: np.ndarray, fewest: int) -> tuple[np.ndarray, float] | None:
-    """Normal and offset of the hyperplane through the deepest valley; None where none is deep."""
+    """Normal and offset of the hyperplane through the deepest valley; None where none is deep.
+
+    The normal points to the fewer draws, whatever sign the eigenvectors of this machine have.
+    """
     some = theta[:: -(-len(theta) // LOOKED_AT)]
     sd = some.std(axis=0)
     moving = np.flatnonzero(sd > 1e-9 * (1 + np.abs(some.mean(axis=0))))
@@ -155,7 +158,9 @@ def _valley(theta: np.ndarray, fewest: int) -> tuple[np.ndarray, float] | None:
         return None
     sharper = _discriminant(theta, theta @ normal > cut)
     sharp, elsewhere = _along(theta, sharper, fewest)
-    return (sharper, elsewhere) if sharp > deep else (normal, cut)
+    if sharp > deep:
+        normal, cut = sharper, elsewhere
+    return (normal, cut) if 2 * np.sum(theta @ normal > cut) <= len(theta) else (-normal, -cut)
 
 
 def _along(theta: np.ndarray, normal: np.ndarray, fewest: int) -> tuple[float, float]:
