@@ -38,6 +38,7 @@ from benchmarks.distances import SCALES, bias_and_noise, distance, reference, su
 from benchmarks.edits import SEQUENCE, Edit, edits
 from benchmarks.models import MODELS, Problem
 from benchmarks.peers import PEERS
+from benchmarks.results import FOLDER
 from benchmarks.verdict import judge, report
 
 REFITS = 5
@@ -277,6 +278,16 @@ def collected(models: list[str], seeds: range) -> Iterator[dict[str, Any]]:
                     yield {"model": model, "seed": seed, "edit": name, "rung": rung, **line}
 
 
+def with_last_table(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These lines, and those of the last table where there are none of the same model, seed, edit and rung."""
+    key = ("model", "seed", "edit", "rung")
+    here = {tuple(line[k] for k in key): line for line in lines}
+    last = pd.read_csv(FOLDER / "editing.csv", float_precision="round_trip").to_dict("records")
+    every = {tuple(line[k] for k in key): line for line in last} | here
+    order = {model: i for i, model in enumerate(MODELS)}
+    return sorted(every.values(), key=lambda line: (order[line["model"]], line["seed"]))
+
+
 def main(argv: list[str]) -> None:
     """Run what is asked, keep every line, and write the table of all that is kept."""
     options = _options(argv)
@@ -293,6 +304,8 @@ def main(argv: list[str]) -> None:
     if not options.report:
         _run_all([(model, seed) for seed in seeds for model in models], asked, options.jobs)
     lines = [line for line in collected(models, seeds) if line["rung"] in asked.rungs and _of_asked(line, asked)]
+    if options.last_table:
+        lines = with_last_table(lines)
     if lines:
         some = options.model or options.edit or options.rung or options.pools_only
         write = options.report or not (some or asked.late)
@@ -328,4 +341,5 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--redo-editors", action="store_true", help="measure again what other code had measured")
     parser.add_argument("--pools-only", action="store_true", help="make the pools of refits and stop")
     parser.add_argument("--report", action="store_true", help="run nothing; write the table of what is kept")
+    parser.add_argument("--last-table", action="store_true", help="what is not kept as the last table has it")
     return parser.parse_args(argv)

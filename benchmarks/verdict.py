@@ -45,8 +45,8 @@ def failed(frame: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
 
 def refits(frame: pd.DataFrame, prefix: str = "") -> pd.DataFrame:
     """Every refit of every pool as if it were an edit: model, and whether it passes against the pool of the others."""
-    cells = frame.drop_duplicates(["model", "seed", "edit"])
     lists = [f"{prefix}{name}_each" for name in _METRICS]
+    cells = frame.dropna(subset=lists).drop_duplicates(["model", "seed", "edit"])  # a line of the last table has none
     noise = [f"{prefix}{name}_noise" for name in _METRICS]
     single = cells[["model", *lists, *noise]].explode(lists, ignore_index=True)
     single = single.rename(columns={f"{prefix}{name}_each": prefix + name for name in _METRICS})
