@@ -21,6 +21,8 @@ from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from bayesrepair.status import SamplingWarning
 
+TARGET_ACCEPT = 0.9  # at .8 one draw in some hundreds diverges where few labels are wrong
+
 
 class NoisyPyMCModel(TrainablePyMCModel):
     """The user's model with one more step between the true and the given outcome.
@@ -97,7 +99,9 @@ class NoisyPyMCModel(TrainablePyMCModel):
         ess: float,
         gradients: float,
     ) -> Draws:
-        """Draws of the posterior; chains that do not agree yet go on from where they are.
+        """Draws of the posterior; chains that do not agree yet go on from where they are, for as long as they took.
+
+        The mass matrix is diagonal plus low rank, for rates of errors go along with the size of coefficients.
 
         Parameters
         ----------
@@ -119,7 +123,9 @@ class NoisyPyMCModel(TrainablePyMCModel):
             If there were divergences, or if r̂ exceeds 1.05 at the end.
         """
         settings = self.clean.sampler.settings  # as they are now
-        settings = settings if draws is None else replace(settings, draws=draws)
+        accept = max(settings.target_accept, TARGET_ACCEPT)
+        size = settings.draws if draws is None else draws
+        settings = replace(settings, adaptation="low_rank", target_accept=accept, draws=size)
         arrays, position = self._arrays(rows, with_outcome=True)
         weights = np.ones(len(rows))
         result: Draws | None = None
@@ -132,7 +138,9 @@ class NoisyPyMCModel(TrainablePyMCModel):
             assert so_far is not None  # as the sampler made them
             assert last is not None
             good = so_far.rhat_max <= rhat and so_far.ess_min >= ess
-            if good or (so_far.gradients or np.inf) + (last.gradients or np.inf) > gradients:
+            settings = replace(settings, draws=so_far.draws)
+            share = (settings.draws + settings.tune) / (last.draws + last.tune)  # of the last run's gradients
+            if good or (so_far.gradients or np.inf) + share * (last.gradients or np.inf) > gradients:
                 return diagnosed(result, so_far)
             start = _ends(result, settings.chains)
 

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pymc as pm
@@ -39,6 +39,8 @@ class NutsSettings:
     cores : int, optional
         Chains run at once; as many as there are processors by default.
     target_accept : float
+    adaptation : str
+        Of nutpie's mass matrix: "diag", or "low_rank" for posteriors with correlations.
     progressbar : bool
     """
 
@@ -47,6 +49,7 @@ class NutsSettings:
     chains: int = 4
     cores: int | None = None
     target_accept: float = 0.8
+    adaptation: Literal["diag", "low_rank"] = "diag"
     progressbar: bool = False
 
     def __post_init__(self) -> None:
@@ -246,6 +249,7 @@ def run_nuts(compiled: Any, graph: RowGraph, settings: NutsSettings, *, seed: in
         cores=settings.parallel,
         seed=seed,
         target_accept=settings.target_accept,
+        adaptation=settings.adaptation,
         save_warmup=False,
         progress_bar=settings.progressbar,
         blocking=False,
