@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pymc as pm
 import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
+from bayesrepair.bridges.pymc.compiled_density import compiled_density
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.diagnostics import diagnosed, gradients_taken
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.lowering import placeholder
 from bayesrepair.bridges.pymc.matrix_vector import with_loops
 from bayesrepair.bridges.pymc.whitened import whitened_target
 from bayesrepair.posterior import Draws, Posterior, Sampling
@@ -214,22 +215,21 @@ class RefitSampler:
 
 def compile_target(graph: RowGraph, blocks: int) -> CompiledTarget:
     """Compile ``log_prior + Σ weight · log_lik`` for a number of blocks of rows."""
-    import nutpie  # brings all of ArviZ and Matplotlib along
-
     started = time.perf_counter()
     training = {name: source.training for name, source in graph.sources.items()}
     every = np.arange(graph.n_rows)
     data = _shared_data(graph, 1, training, every, np.ones(graph.n_rows), every)
-    with pm.Model() as target:
-        flat = {
-            value: target.rvs_to_values[pm.Flat(str(value.name), shape=shape)]
-            for value, shape in zip(graph.value_vars, graph.shapes, strict=True)
-        }
-        total: Any = clone_replace([graph.log_prior], flat)[0]
-        for block in range(blocks):
-            total = total + _weighted_block(graph, flat, data, block)
-        pm.Potential("log target", with_loops(total, flat.values()))
-    compiled = nutpie.compile_pymc_model(target)
+    flat: dict[Variable, Variable] = {
+        value: placeholder(value, shape=shape) for value, shape in zip(graph.value_vars, graph.shapes, strict=True)
+    }
+    total: Any = clone_replace([graph.log_prior], flat)[0]
+    for block in range(blocks):
+        total = total + _weighted_block(graph, flat, data, block)
+    compiled = compiled_density(
+        with_loops(total, flat.values()),
+        {str(value.name): parameter for value, parameter in flat.items()},
+        _starting_points(graph.initial, None),
+    )
     return CompiledTarget(compiled, blocks, time.perf_counter() - started)
 
 
