@@ -44,26 +44,26 @@ def best(run: Callable[[], Any], repeats: int = REPEATS) -> float:
     return min(times)
 
 
-def built(kind: str, rng: np.random.Generator) -> pm.Model:
+def built(kind: str, rng: np.random.Generator, rows: int = ROWS) -> pm.Model:
     """A model of a likelihood on 20 columns and an intercept, or on group-specific intercepts."""
-    x = rng.standard_normal((ROWS, FEATURES))
+    x = rng.standard_normal((rows, FEATURES))
     with pm.Model() as model:
         X = pm.Data("x", x)
         if kind == "hierarchical normal":
-            group = pm.Data("group", rng.integers(0, GROUPS, ROWS))
+            group = pm.Data("group", rng.integers(0, GROUPS, rows))
             z = pm.Normal("z", 0, 1, shape=GROUPS)
             mean = pm.Normal("a", 0, 1) + pm.HalfNormal("spread", 1) * z[group] + pm.Normal("b", 0, 1) * X[:, 0]
-            pm.Normal("y", mean, pm.HalfNormal("sigma", 1), observed=rng.standard_normal(ROWS))
+            pm.Normal("y", mean, pm.HalfNormal("sigma", 1), observed=rng.standard_normal(rows))
             return model
         if kind == "softmax":
             eta = pm.Normal("a", 0, 1, shape=3) + X @ pm.Normal("w", 0, 0.2, shape=(FEATURES, 3))
-            pm.Categorical("y", logit_p=eta, observed=rng.integers(0, 3, ROWS))
+            pm.Categorical("y", logit_p=eta, observed=rng.integers(0, 3, rows))
             return model
         eta = pm.Normal("a", 0, 1) + X @ pm.Normal("b", 0, 0.2, shape=FEATURES)
-        counts, numbers = rng.poisson(3, ROWS), rng.standard_normal(ROWS)
+        counts, numbers = rng.poisson(3, rows), rng.standard_normal(rows)
         match kind:
             case "Bernoulli-logit":
-                pm.Bernoulli("y", logit_p=eta, observed=rng.integers(0, 2, ROWS))
+                pm.Bernoulli("y", logit_p=eta, observed=rng.integers(0, 2, rows))
             case "Poisson-log":
                 pm.Poisson("y", pm.math.exp(eta), observed=counts)
             case "negative binomial":

@@ -92,6 +92,7 @@ def logistic_target(monkeypatch):
 
     seen = {}
     monkeypatch.setattr(sampling, "compiled_density", lambda density, *rest: seen.update(logp=density))
+    monkeypatch.setattr(sampling, "CompiledGradient", lambda compiled: compiled)
     with pm.Model() as model:
         eta = pm.Normal("a") + pm.Data("x", RNG.normal(size=(30, 3))) @ pm.Normal("b", 0, 1, shape=3)
         pm.Bernoulli("y", logit_p=eta, observed=RNG.integers(0, 2, 30))
