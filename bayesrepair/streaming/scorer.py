@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from bayesrepair.arithmetic import Summing
 from bayesrepair.model import Model
 from bayesrepair.numerics.loo import loo_log_score
 from bayesrepair.posterior import Draws
@@ -50,7 +52,12 @@ class RowScorer(Piecewise):
         loo, _ = loo_log_score(log_lik(self.draws.theta, whole), log_w, r_eff=self.draws.r_eff)
         if self.score is None:
             return {"surprise": -loo}
-        part = self.score(log_lik, whole)
+
+        def factor(theta: np.ndarray, where: slice) -> Any:
+            moments = self.model.log_lik_moments(theta, rows) if isinstance(self.model, Summing) else None
+            return log_lik(theta, where) if moments is None else moments
+
+        part = self.score(factor, whole)
         batch, group = (np.asarray(values, dtype=np.float32) for values in (part.batch, part.group))
         given = np.asarray(rows.values[self.model.outcome.name])
         return {"score": part.score, "batch": batch, "group": group, "surprise": -loo, "given": given}
