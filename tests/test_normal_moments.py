@@ -82,6 +82,19 @@ def test_causes_are_the_same_from_moments(fit, method, monkeypatch):
     np.testing.assert_allclose(found.frame()[columns].reindex(theirs.index), theirs, rtol=1e-6, atol=1e-9)
 
 
+def test_without_surprise_no_draw_is_looked_at_row_by_row(fit, monkeypatch):
+    failures, seen = fit.rows.at(np.arange(5)), []
+    original = type(fit.model.kernels).log_lik
+    monkeypatch.setattr(
+        type(fit.model.kernels), "log_lik", lambda self, *rest: seen.append(len(rest[1][1])) or original(self, *rest)
+    )
+    br.find_causes(fit, failures, surprise=False, progressbar=False)
+    assert seen
+    assert N not in seen
+    br.find_causes(fit, failures, progressbar=False)
+    assert N in seen
+
+
 def test_run_that_was_begun_by_kernels_goes_on_with_them(fit):
     theta, some = fit.draws.theta, fit.rows
     model, arithmetic = fit.model.for_scoring(theta, some, cells=1, backend="kernels")

@@ -31,12 +31,15 @@ class RowScorer(Piecewise):
         Without one, the result is the surprise alone.
     block : int, optional
         Rows in a block; by default what fits the cache.
+    surprise : bool
+        Whether it is computed; without it the column is nan.
     """
 
     model: Model
     draws: Draws
     score: BlockScore | None = None
     block: int | None = None
+    surprise: bool = True
 
     def of_block(self, rows: Rows, rng: np.random.Generator) -> Columns:
         """Results of one block of rows."""
@@ -48,8 +51,10 @@ class RowScorer(Piecewise):
             return held[id(theta)]
 
         whole = slice(0, len(rows))
-        log_w = np.log(np.maximum(self.draws.weights, np.finfo(float).tiny))
-        loo, _ = loo_log_score(log_lik(self.draws.theta, whole), log_w, r_eff=self.draws.r_eff)
+        loo = np.full(len(rows), np.nan)
+        if self.surprise:
+            log_w = np.log(np.maximum(self.draws.weights, np.finfo(float).tiny))
+            loo, _ = loo_log_score(log_lik(self.draws.theta, whole), log_w, r_eff=self.draws.r_eff)
         if self.score is None:
             return {"surprise": -loo}
 
