@@ -4,8 +4,11 @@ The limit is what any dense implementation has to do: a matrix product for the l
 in place, and the reduction ``A @ L`` of `bayesrepair.numerics.scoring` (44 rows with error bars, 2 without). A
 hierarchical normal model, whose predictor is no dense product, is measured against NumPy written by hand. ``share`` is
 the library's speed divided by that of its limit; ``over_pymc`` by that of ``pm.compute_log_likelihood``, without any
-reduction. The general path is the same library with the kernels switched off; ``backend`` is what runs it, chosen by
-timing one block. CPU time, best of some repetitions.
+reduction. ``limit_over_pymc`` is the same of the limit, which no dense implementation exceeds. ``moments`` is no dense
+implementation: what is summed over the draws of a normal likelihood comes from second moments of the draws, which is
+all that ``find_causes(surprise=False)`` needs; surprise needs every draw of a row. The general path is the same library
+with the kernels switched off; ``backend`` is what runs it, chosen by timing one block. CPU time, best of some
+repetitions.
 """
 
 from __future__ import annotations
@@ -123,7 +126,8 @@ def blockwise(model: PyMCModel, theta: np.ndarray, rows: Rows, A: np.ndarray) ->
 
     def run() -> None:
         for block in blocks:
-            A @ model.log_lik(theta, block)
+            moments = model.log_lik_moments(theta, block)
+            A @ (model.log_lik(theta, block) if moments is None else moments)
 
     return run
 
@@ -136,6 +140,7 @@ def measured(kind: str) -> list[dict[str, Any]]:
     theta = model.initial + 0.1 * rng.standard_normal((DRAWS, model.n_params))
     some = general.training.at(np.arange(BLOCK))
     general, arithmetic = general.for_scoring(theta[:FEW], some, cells=10**9)
+    summing, by_moments = model.for_scoring(theta, some, cells=10**9)
     million = DRAWS * ROWS / 1e6
     pymc, lines = by_pymc(model, theta), []
     for name, height in REDUCTIONS.items():
@@ -144,8 +149,17 @@ def measured(kind: str) -> list[dict[str, Any]]:
         kernels = million / best(blockwise(model, theta, model.training, A))
         slow = blockwise(general, theta[:FEW], model.training, A[:, :FEW])
         graph = FEW * ROWS / 1e6 / best(slow, 2)
-        speeds = {"limit": fastest, "kernels": kernels, "general": graph, "pymc": pymc}
-        ratios = {"share": kernels / fastest, "over_pymc": kernels / pymc, "general_over_pymc": graph / pymc}
+        moments = np.nan
+        if by_moments.backend == "moments":
+            moments = million / best(blockwise(summing, theta, model.training, A))
+        speeds = {"limit": fastest, "kernels": kernels, "moments": moments, "general": graph, "pymc": pymc}
+        ratios = {
+            "share": kernels / fastest,
+            "over_pymc": kernels / pymc,
+            "moments_over_pymc": moments / pymc,
+            "general_over_pymc": graph / pymc,
+            "limit_over_pymc": fastest / pymc,
+        }
         lines.append({"likelihood": kind, "reduction": name} | speeds | ratios | {"backend": arithmetic.backend})
     assert model.kernels.checked, str(model.kernels)  # else the general graph was measured
     return lines
