@@ -202,5 +202,6 @@ def main(argv: list[str]) -> None:
     frame = pd.DataFrame(lines)
     if not options.likelihood:
         table = frame.set_index(["likelihood", "reduction"])
+        table = table.astype(object).where(table.notna(), "")
         print(f"written to {save('scoring', frame, table=table, about=__doc__.strip())}")
         guard("scoring", frame)

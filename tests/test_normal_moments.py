@@ -102,6 +102,12 @@ def test_run_that_was_begun_by_kernels_goes_on_with_them(fit):
     assert model.log_lik_moments(theta, some) is None
 
 
+def test_what_was_compiled_serves_every_pass(fit):
+    models = [fit.model.for_scoring(fit.draws.theta, fit.rows, cells=1, precision=p)[0] for p in ("double", "single")]
+    assert {id(model.kernels.functions) for model in models} == {id(fit.model.kernels.functions)}
+    assert all(model.kernels.checked for model in models)
+
+
 def test_moments_are_made_anew_where_a_model_travels_to(fit):
     theta, some = fit.draws.theta, fit.rows
     model, _ = fit.model.for_scoring(theta, some, cells=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,7 +56,7 @@ class Kernels:
     single : bool
         Whether pointwise log-likelihoods are computed in single precision.
     by_moments : bool
-        Whether `moments` serves, where it can.
+        Whether `moments` was chosen for sums over draws.
     """
 
     graph: RowGraph
@@ -102,13 +102,19 @@ class Kernels:
         except UnsuitedRowsError:
             return None
 
+    def set_to(self, *, single: bool, by_moments: bool) -> Kernels:
+        """The same kernels, functions included, in another precision or with moments."""
+        other = replace(self, single=single, by_moments=by_moments)
+        other.functions = self.functions  # what was compiled serves both
+        return other
+
     def have_moments(self, draws: int) -> bool:
         """Whether second moments of so many draws give sums over them in fewer steps than the kernels."""
         return self.functions is not None and self.functions.have_moments(draws)
 
     def moments(self, theta: np.ndarray, arrays: Arrays) -> NormalMoments | None:
         """What ``A @`` multiplies in place of `log_lik`, or None where that has to serve."""
-        functions = self._agreed(theta, arrays) if self.by_moments and self.have_moments(len(theta)) else None
+        functions = self._agreed(theta, arrays) if self.have_moments(len(theta)) else None
         try:
             return None if functions is None else functions.moments(theta, *arrays)
         except UnsuitedRowsError:

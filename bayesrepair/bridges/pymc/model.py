@@ -214,12 +214,13 @@ class PyMCModel:
 
         Of a model from `for_scoring` whose likelihood is normal.
         """
-        return self.kernels.moments(self._checked(theta), self._scored(rows)) if len(rows) else None
+        if not self.kernels.by_moments or not len(rows):
+            return None
+        return self.kernels.moments(self._checked(theta), self._scored(rows))
 
     def _with_kernels(self, *, single: bool = False, by_moments: bool = False) -> PyMCModel:
         other = copy(self)
-        other.kernels = copy(self.kernels)
-        other.kernels.single, other.kernels.by_moments = single, by_moments
+        other.kernels = self.kernels.set_to(single=single, by_moments=by_moments)
         return other
 
     def _run_by(self, backend: str) -> PyMCModel:
