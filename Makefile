@@ -4,10 +4,11 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 JOBS ?= 2
 
-# Tests that need public data or a browser are left out where these are missing, and the line before the tests says so.
+# Tests that need public data, a browser or JAX are left out where these are missing; the line before the tests says so.
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
-MARKS := not slow$(if $(BAYESREPAIR_DATA),, and not shared_data)$(if $(BROWSER),, and not browser)
-LEFT_OUT := slow tests (make test-slow)$(if $(BAYESREPAIR_DATA),,; shared_data (set BAYESREPAIR_DATA))$(if $(BROWSER),,; browser (install chromium))
+JAX := $(wildcard .venv/lib/python*/site-packages/jax)
+MARKS := not slow$(if $(BAYESREPAIR_DATA),, and not shared_data)$(if $(BROWSER),, and not browser)$(if $(JAX),, and not jax)
+LEFT_OUT := slow tests (make test-slow)$(if $(BAYESREPAIR_DATA),,; shared_data (set BAYESREPAIR_DATA))$(if $(BROWSER),,; browser (install chromium))$(if $(JAX),,; jax ($(BIN)/pip install -c constraints.txt -e '.[jax]'))
 
 .PHONY: demo test test-slow lint format notebooks data clean
 

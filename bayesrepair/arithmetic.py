@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,9 +49,9 @@ class Arithmetic:
     Parameters
     ----------
     backend : str
-        ``"model"``: the model's own function. Of PyMC models: ``"kernels"`` (a recognised likelihood), ``"NUMPY"``
-        (the general graph by NumPy), ``"LOOPS"`` (the same, with compiled loops), or PyTensor's ``"C"``, ``"NUMBA"``
-        or ``"JAX"``.
+        ``"model"``: the model's own function. Of PyMC models: ``"kernels"`` (a recognised likelihood), ``"moments"``
+        (the same, with scores of a normal likelihood from second moments of the draws), ``"NUMPY"`` (the general graph
+        by NumPy), ``"LOOPS"`` (the same, with compiled loops), or PyTensor's ``"C"``, ``"NUMBA"`` or ``"JAX"``.
     precision : {"double", "single"}
         Of the log-likelihoods; sums over draws are in double precision.
     speeds : mapping of str to str
@@ -104,4 +104,13 @@ class Scoring(Protocol):
         backend : str
             Which one to take; empty to have it chosen.
         """
+        ...
+
+
+@runtime_checkable
+class Summing(Protocol):
+    """A model that may know weighted sums over the draws without their terms."""
+
+    def log_lik_moments(self, theta: np.ndarray, rows: Rows) -> Any | None:
+        """What ``A @`` multiplies in place of the pointwise log-likelihood (S, N); None where it knows nothing."""
         ...

@@ -251,11 +251,16 @@ class Causes:
         Raises
         ------
         DataError
-            If the size, the guard or the folds do not fit the data, or judging rows took part in the search.
+            If the size, the guard or the folds do not fit the data, judging rows took part in the search, or the causes
+            are without surprise.
         MethodError
             If the method or a start is unknown, or the posterior is not represented by draws.
         """
         self._refuse_foreign("a search")
+        if self.scores["surprise"].isna().all():
+            raise DataError(
+                "the surprise of each row for a search", "causes without it", "Call find_causes without surprise=False."
+            )
         return set_search(
             self,
             size,
@@ -321,6 +326,7 @@ def find_causes(
     store: str | Path | None = None,
     client: Any = None,
     precision: Precision = "double",
+    surprise: bool = True,
     progressbar: bool = True,
     random_seed: int | np.random.Generator | None = 0,
 ) -> Causes:
@@ -361,6 +367,9 @@ def find_causes(
         ``"single"`` computes the log-likelihoods of the rows in float32, for likelihoods that have kernels; everything
         that is summed over draws stays in float64. ``causes.arithmetic.error`` says what that changes, measured on a
         sample of rows.
+    surprise : bool
+        Whether to compute the column ``surprise``, which takes most of the time of a pass; without it the column is nan
+        and `Causes.search` refuses, and under a normal likelihood of few columns no draw is looked at row by row.
     progressbar : bool
     random_seed : int or Generator, optional
         For the insertion, and for the replicates behind ``prob_top`` and the rank intervals.
@@ -396,6 +405,7 @@ def find_causes(
         store=store,
         client=client,
         precision=precision,
+        surprise=surprise,
         progressbar=progressbar,
         rng=np.random.default_rng(random_seed),
     )

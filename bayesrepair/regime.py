@@ -202,10 +202,10 @@ def _advice(figures: dict[str, Any], *, handled: bool) -> tuple[Believe, str]:
     )
     natural = figures["concentrated"] < CONCENTRATED or figures["agreement"] < CONTRARY
     if natural:
+        badly = "" if np.isnan(figures["agreement"]) else _badly(figures["agreement"])
         return "suspects", (
             f"the failures look natural (the first tenth of the rows holds {figures['concentrated']:.0%} of the "
-            f"positive score, and rows that fit badly do not score high: rank correlation {figures['agreement']:+.2f} "
-            f"with surprise), and scores against natural failures point at rows that are right. {_use()}{also}"
+            f"positive score{badly}), and scores against natural failures point at rows that are right. {_use()}{also}"
         )
     if figures["failures"] < FEW:
         return "suspects", (
@@ -217,6 +217,10 @@ def _advice(figures: dict[str, Any], *, handled: bool) -> tuple[Believe, str]:
         f"rows){_of_one_kind(figures)}, as where wrong outcomes cause them; a row high in both lists is wrong most "
         f"often: causes.with_suspects(suspects).{also}"
     )
+
+
+def _badly(agreement: float) -> str:
+    return f", and rows that fit badly do not score high: rank correlation {agreement:+.2f} with surprise"
 
 
 def _use() -> str:

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "rehearsal": "do rehearsals of planted errors cover what true errors come to? what a needless repair costs",
     "set_search": "a set of rows found together against the top of the single scores; clean rows",
     "startup": "where the seconds of the demo and of imports go, with empty and filled caches of compiled code",
+    "backends": "a gradient of the density for refits, compiled by numba and by JAX",
     "scoring": "speed of scoring against the limit, the general path and pm.compute_log_likelihood (BENCHMARKS B4)",
     "scale": "a thousand to ten million rows: seconds, memory, killed runs, Dask workers",
     "guard": "what got slower: ratios of the tables as they are now against those of the last commit",

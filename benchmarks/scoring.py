@@ -4,8 +4,11 @@ The limit is what any dense implementation has to do: a matrix product for the l
 in place, and the reduction ``A @ L`` of `bayesrepair.numerics.scoring` (44 rows with error bars, 2 without). A
 hierarchical normal model, whose predictor is no dense product, is measured against NumPy written by hand. ``share`` is
 the library's speed divided by that of its limit; ``over_pymc`` by that of ``pm.compute_log_likelihood``, without any
-reduction. The general path is the same library with the kernels switched off; ``backend`` is what runs it, chosen by
-timing one block. CPU time, best of some repetitions.
+reduction. ``limit_over_pymc`` is the same of the limit, which no dense implementation exceeds. ``moments`` is no dense
+implementation: what is summed over the draws of a normal likelihood comes from second moments of the draws, which is
+all that ``find_causes(surprise=False)`` needs; surprise needs every draw of a row. The general path is the same library
+with the kernels switched off; ``backend`` is what runs it, chosen by timing one block. CPU time, best of some
+repetitions.
 """
 
 from __future__ import annotations
@@ -44,26 +47,26 @@ def best(run: Callable[[], Any], repeats: int = REPEATS) -> float:
     return min(times)
 
 
-def built(kind: str, rng: np.random.Generator) -> pm.Model:
+def built(kind: str, rng: np.random.Generator, rows: int = ROWS) -> pm.Model:
     """A model of a likelihood on 20 columns and an intercept, or on group-specific intercepts."""
-    x = rng.standard_normal((ROWS, FEATURES))
+    x = rng.standard_normal((rows, FEATURES))
     with pm.Model() as model:
         X = pm.Data("x", x)
         if kind == "hierarchical normal":
-            group = pm.Data("group", rng.integers(0, GROUPS, ROWS))
+            group = pm.Data("group", rng.integers(0, GROUPS, rows))
             z = pm.Normal("z", 0, 1, shape=GROUPS)
             mean = pm.Normal("a", 0, 1) + pm.HalfNormal("spread", 1) * z[group] + pm.Normal("b", 0, 1) * X[:, 0]
-            pm.Normal("y", mean, pm.HalfNormal("sigma", 1), observed=rng.standard_normal(ROWS))
+            pm.Normal("y", mean, pm.HalfNormal("sigma", 1), observed=rng.standard_normal(rows))
             return model
         if kind == "softmax":
             eta = pm.Normal("a", 0, 1, shape=3) + X @ pm.Normal("w", 0, 0.2, shape=(FEATURES, 3))
-            pm.Categorical("y", logit_p=eta, observed=rng.integers(0, 3, ROWS))
+            pm.Categorical("y", logit_p=eta, observed=rng.integers(0, 3, rows))
             return model
         eta = pm.Normal("a", 0, 1) + X @ pm.Normal("b", 0, 0.2, shape=FEATURES)
-        counts, numbers = rng.poisson(3, ROWS), rng.standard_normal(ROWS)
+        counts, numbers = rng.poisson(3, rows), rng.standard_normal(rows)
         match kind:
             case "Bernoulli-logit":
-                pm.Bernoulli("y", logit_p=eta, observed=rng.integers(0, 2, ROWS))
+                pm.Bernoulli("y", logit_p=eta, observed=rng.integers(0, 2, rows))
             case "Poisson-log":
                 pm.Poisson("y", pm.math.exp(eta), observed=counts)
             case "negative binomial":
@@ -123,7 +126,8 @@ def blockwise(model: PyMCModel, theta: np.ndarray, rows: Rows, A: np.ndarray) ->
 
     def run() -> None:
         for block in blocks:
-            A @ model.log_lik(theta, block)
+            moments = model.log_lik_moments(theta, block)
+            A @ (model.log_lik(theta, block) if moments is None else moments)
 
     return run
 
@@ -136,6 +140,7 @@ def measured(kind: str) -> list[dict[str, Any]]:
     theta = model.initial + 0.1 * rng.standard_normal((DRAWS, model.n_params))
     some = general.training.at(np.arange(BLOCK))
     general, arithmetic = general.for_scoring(theta[:FEW], some, cells=10**9)
+    summing, by_moments = model.for_scoring(theta, some, cells=10**9)
     million = DRAWS * ROWS / 1e6
     pymc, lines = by_pymc(model, theta), []
     for name, height in REDUCTIONS.items():
@@ -144,8 +149,17 @@ def measured(kind: str) -> list[dict[str, Any]]:
         kernels = million / best(blockwise(model, theta, model.training, A))
         slow = blockwise(general, theta[:FEW], model.training, A[:, :FEW])
         graph = FEW * ROWS / 1e6 / best(slow, 2)
-        speeds = {"limit": fastest, "kernels": kernels, "general": graph, "pymc": pymc}
-        ratios = {"share": kernels / fastest, "over_pymc": kernels / pymc, "general_over_pymc": graph / pymc}
+        moments = np.nan
+        if by_moments.backend == "moments":
+            moments = million / best(blockwise(summing, theta, model.training, A))
+        speeds = {"limit": fastest, "kernels": kernels, "moments": moments, "general": graph, "pymc": pymc}
+        ratios = {
+            "share": kernels / fastest,
+            "over_pymc": kernels / pymc,
+            "moments_over_pymc": moments / pymc,
+            "general_over_pymc": graph / pymc,
+            "limit_over_pymc": fastest / pymc,
+        }
         lines.append({"likelihood": kind, "reduction": name} | speeds | ratios | {"backend": arithmetic.backend})
     assert model.kernels.checked, str(model.kernels)  # else the general graph was measured
     return lines
@@ -188,5 +202,6 @@ def main(argv: list[str]) -> None:
     frame = pd.DataFrame(lines)
     if not options.likelihood:
         table = frame.set_index(["likelihood", "reduction"])
+        table = table.astype(object).where(table.notna(), "")
         print(f"written to {save('scoring', frame, table=table, about=__doc__.strip())}")
         guard("scoring", frame)

@@ -102,11 +102,14 @@ def main(out: str, found: str) -> None:
     from pytensor.compile import maker
 
     from bayesrepair import cli
+    from bayesrepair.bridges.pymc import sampling
     from bayesrepair.diagnosis import result, run
 
     spanned(maker.FunctionMaker, "__init__", GRAPHS)
     spanned(maker.FunctionMaker, "create", GRAPHS)
     spanned(nutpie, "compile_pymc_model", COMPILED)
+    if hasattr(sampling, "compiled_density"):  # earlier versions had nutpie compile it
+        spanned(sampling, "compiled_density", COMPILED)
     spanned(result.Diagnosis, "write", REPORT)
     watch_numba()
     watch_steps(getattr(run, "Steps", None) or run._Steps)  # the name it had in the first version

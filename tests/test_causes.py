@@ -114,6 +114,19 @@ def test_result_does_not_depend_on_the_block_size(problem, method):
     pd.testing.assert_frame_equal(whole, parts, rtol=1e-5, atol=1e-9)
 
 
+def test_without_surprise_the_rest_is_the_same(problem, tmp_path):
+    _, _, failures, _, fit = problem
+    whole = find_causes(fit, failures, progressbar=False, store=tmp_path / "whole")
+    without = find_causes(fit, failures, surprise=False, progressbar=False)
+    assert without.frame()["surprise"].isna().all()
+    pd.testing.assert_frame_equal(without.frame().drop(columns="surprise"), whole.frame().drop(columns="surprise"))
+    assert "nan" not in str(without.regime)
+    with pytest.raises(DataError, match="surprise=False"):
+        without.search(2)
+    with pytest.raises(DataError, match="whether surprise is computed"):
+        find_causes(fit, failures, surprise=False, progressbar=False, store=tmp_path / "whole")
+
+
 def test_frame_keeps_its_contract(problem):
     _, rows, failures, _, fit = problem
     frame = find_causes(fit, failures, top=5, progressbar=False).frame()

@@ -128,7 +128,7 @@ def batch_error(batch: np.ndarray) -> np.ndarray:
 
 
 LogLik = Callable[[np.ndarray, slice], np.ndarray]
-"""``(theta (S, P), rows) → (S, n)``: the pointwise log-likelihood of a block of rows."""
+"""``(theta (S, P), rows) → (S, n)``: pointwise log-likelihood of a block of rows, or what ``A @`` takes instead."""
 
 
 def batch_influence(product: np.ndarray, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -44,6 +44,7 @@ def run_identity(
         "the method": method,
         "how the failures were inserted": object_hash(scorer.score),
         ARITHMETIC: arithmetic.identity,
+        "whether surprise is computed": str(scorer.surprise),
         "the rows": f"{len(source)}:{source.fingerprint}",
         "the sizes of pieces and blocks": f"{source.pieces[0].stop}, {block}",
         "the versions of packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),

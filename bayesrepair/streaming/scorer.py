@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from bayesrepair.arithmetic import Summing
 from bayesrepair.model import Model
 from bayesrepair.numerics.loo import loo_log_score
 from bayesrepair.posterior import Draws
@@ -29,12 +31,15 @@ class RowScorer(Piecewise):
         Without one, the result is the surprise alone.
     block : int, optional
         Rows in a block; by default what fits the cache.
+    surprise : bool
+        Whether it is computed; without it the column is nan.
     """
 
     model: Model
     draws: Draws
     score: BlockScore | None = None
     block: int | None = None
+    surprise: bool = True
 
     def of_block(self, rows: Rows, rng: np.random.Generator) -> Columns:
         """Results of one block of rows."""
@@ -46,11 +51,18 @@ class RowScorer(Piecewise):
             return held[id(theta)]
 
         whole = slice(0, len(rows))
-        log_w = np.log(np.maximum(self.draws.weights, np.finfo(float).tiny))
-        loo, _ = loo_log_score(log_lik(self.draws.theta, whole), log_w, r_eff=self.draws.r_eff)
+        loo = np.full(len(rows), np.nan)
+        if self.surprise:
+            log_w = np.log(np.maximum(self.draws.weights, np.finfo(float).tiny))
+            loo, _ = loo_log_score(log_lik(self.draws.theta, whole), log_w, r_eff=self.draws.r_eff)
         if self.score is None:
             return {"surprise": -loo}
-        part = self.score(log_lik, whole)
+
+        def factor(theta: np.ndarray, where: slice) -> Any:
+            moments = self.model.log_lik_moments(theta, rows) if isinstance(self.model, Summing) else None
+            return log_lik(theta, where) if moments is None else moments
+
+        part = self.score(factor, whole)
         batch, group = (np.asarray(values, dtype=np.float32) for values in (part.batch, part.group))
         given = np.asarray(rows.values[self.model.outcome.name])
         return {"score": part.score, "batch": batch, "group": group, "surprise": -loo, "given": given}

@@ -10,7 +10,7 @@ import numpy as np
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Noisy
 from bayesrepair.rows import Rows
-from bayesrepair.suspects.passes import NumberPass, over_rows
+from bayesrepair.suspects.passes import NumberPass, fastest, over_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,6 @@ def number_suspicion(
     progressbar : bool
     """
     assert isinstance(fit.model, Noisy)  # as `noisy_fit` made it
-    look = NumberPass(fit.model, fit.draws, int(rng.integers(2**63)))
+    look = NumberPass(fastest(fit, rows, len(fit.draws)), fit.draws, int(rng.integers(2**63)))
     found = over_rows(look, rows, title="Looking for wrong records", client=client, progressbar=progressbar)
     return NumberSuspicion(**found)

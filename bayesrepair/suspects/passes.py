@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesrepair.fit import Fit
 from bayesrepair.noise import Noisy
 from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.label_posterior import wrong
@@ -18,6 +19,7 @@ from bayesrepair.streaming.arrays import Arrays
 from bayesrepair.streaming.pieces import RowsSource
 from bayesrepair.streaming.piecewise import Columns, Piecewise, Total
 from bayesrepair.streaming.runner import streamed
+from bayesrepair.streaming.scoring_model import scoring_model
 
 COUNT_DRAWS = 1000  # draws whose wrong rows are simulated and counted
 INTERVAL_DRAWS = 400  # draws of which each predicts one right record
@@ -98,6 +100,12 @@ class NumberPass(NoisyPass):
         some = np.linspace(0, len(theta) - 1, min(len(theta), INTERVAL_DRAWS)).astype(int)
         low, high = np.quantile(self.model.simulate(theta[some], rows, rng), [0.05, 0.95], axis=0)
         return found | {"predicted": self.model.predict(theta, rows)[:, :, 0].mean(axis=0), "low": low, "high": high}
+
+
+def fastest(fit: Fit, rows: Rows, draws: int) -> Any:
+    """The fit's model, run by what is fastest for a pass of so many draws: see `bayesrepair.find_causes`."""
+    model, _ = scoring_model(fit, RowsSource(rows), draws=draws, precision="double", store=None)
+    return model
 
 
 def over_rows(function: Piecewise, rows: Rows, *, title: str, client: Any, progressbar: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from bayesrepair.status import DataError, MethodError
 from bayesrepair.streaming.scorer import RowScorer
 from bayesrepair.suspects.neighbours import neighbour_check
 from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT, NoiseEvidence
-from bayesrepair.suspects.passes import COUNT_DRAWS, LabelPass, over_rows
+from bayesrepair.suspects.passes import COUNT_DRAWS, LabelPass, fastest, over_rows
 from bayesrepair.suspects.reviewed_numbers import review_of_numbers
 from bayesrepair.suspects.reviewed_rows import Review, Reviewed, review_of_classes
 
@@ -306,7 +306,7 @@ def suspicion(
     model = fit.model
     assert isinstance(model, Noisy)  # as `noisy_fit` made it
     draws = thinned(fit.draws, len(rows) * len(model.outcome.classes or (0,)))
-    look = LabelPass(model, draws, int(rng.integers(2**63)))
+    look = LabelPass(fastest(fit, rows, len(draws)), draws, int(rng.integers(2**63)))
     return Suspicion(**over_rows(look, rows, title="Looking for wrong labels", client=client, progressbar=progressbar))
 
 
@@ -372,5 +372,5 @@ def surprise(fit: Fit, rows: Rows, *, client: Any = None, progressbar: bool = Fa
     Vehtari, Gelman, Gabry (2017), arXiv:1507.04544.
     """
     draws = thinned(fit.draws, len(rows) * len(fit.model.outcome.classes or (0,)))
-    scorer = RowScorer(fit.model, draws)
+    scorer = RowScorer(fastest(fit, rows, len(draws)), draws)
     return over_rows(scorer, rows, title="Scoring surprise", client=client, progressbar=progressbar)["surprise"]

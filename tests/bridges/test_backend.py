@@ -13,10 +13,17 @@ from streamed import assert_same_bits
 import bayesrepair as br
 from bayesrepair.bridges.pymc import backend, vectorised
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
+from bayesrepair.bridges.pymc.extraction import row_graph
+from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.bridges.pymc.model import pymc_model
 from bayesrepair.bridges.pymc.vectorised import compiled
+from bayesrepair.noise import LabelNoise
+from bayesrepair.number_noise import NumberNoise
 from bayesrepair.status import DataError, MethodError
 from bayesrepair.streaming.store import kept_run
+from bayesrepair.suspects.number_suspicion import number_suspicion
+from bayesrepair.suspects.suspicion import surprise as find_surprise
+from bayesrepair.suspects.suspicion import suspicion
 
 N = 60
 
@@ -218,3 +225,50 @@ def test_rows_without_an_outcome_are_refused_as_ever(problem):
     fit, failures = problem
     with pytest.raises(DataError, match="outcome"):
         br.find_causes(fit, failures, rows=br.Rows({"x": np.ones(2)}, np.arange(2)), progressbar=False)
+
+
+def noisy_fit(noise, observed):
+    """A noise-aware model of an outcome that depends on one slope, with some draws of its parameters."""
+    x = np.random.default_rng(0).standard_normal(N)
+    with pm.Model() as model:
+        observed(pm.Normal("slope", 0, 1) * pm.Data("x", x))
+    noisy = TrainablePyMCModel(model, row_graph(model)).with_noise(noise)
+    theta = noisy.initial + 0.2 * np.random.default_rng(1).standard_normal((400, noisy.n_params))
+    draws = br.posterior.Draws.plain(theta, np.repeat(np.arange(4), 100))
+    return br.Fit(noisy, noisy.clean.training, draws)
+
+
+def labels(eta):
+    pm.Bernoulli("y", logit_p=eta, observed=np.random.default_rng(2).integers(0, 2, N))
+
+
+def measurements(eta):
+    pm.Normal("y", eta, 1.0, observed=np.random.default_rng(2).standard_normal(N))
+
+
+@pytest.mark.parametrize(
+    ("noise", "observed", "look"),
+    [(LabelNoise(), labels, suspicion), (NumberNoise(), measurements, number_suspicion)],
+)
+def test_suspects_are_looked_for_by_what_is_fastest(noise, observed, look, cache, monkeypatch):
+    fit = noisy_fit(noise, observed)
+    with monkeypatch.context() as unhurried:
+        unhurried.setattr(backend, "WORTH_CELLS", 10**12)
+        expected = look(fit, fit.rows, np.random.default_rng(5))
+    assert not fit.model._by_backend
+    fastest(monkeypatch, "LOOPS")
+    found = look(fit, fit.rows, np.random.default_rng(5))
+    assert set(fit.model._by_backend) == {"LOOPS"}
+    np.testing.assert_allclose(found.prob_wrong, expected.prob_wrong, rtol=1e-7)
+    np.testing.assert_allclose(found.loo, expected.loo, rtol=1e-7)
+
+
+def test_surprise_is_computed_by_what_is_fastest(problem, cache, monkeypatch):
+    fit, _ = problem
+    with monkeypatch.context() as unhurried:
+        unhurried.setattr(backend, "WORTH_CELLS", 10**12)
+        expected = find_surprise(fit, fit.rows)
+    assert not fit.model._by_backend
+    fastest(monkeypatch, "LOOPS")
+    np.testing.assert_allclose(find_surprise(fit, fit.rows), expected, rtol=1e-7)
+    assert set(fit.model._by_backend) == {"LOOPS"}

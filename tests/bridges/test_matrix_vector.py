@@ -85,16 +85,16 @@ def test_what_is_sampled_holds_no_product_that_is_slow_to_compile(logistic_targe
 @pytest.fixture
 def logistic_target(monkeypatch):
     """Operations of the density that a logistic regression hands to the sampler."""
-    import nutpie
     import pymc as pm
 
+    from bayesrepair.bridges.pymc import sampling
     from bayesrepair.bridges.pymc.model import pymc_model
-    from bayesrepair.bridges.pymc.sampling import compile_target
 
     seen = {}
-    monkeypatch.setattr(nutpie, "compile_pymc_model", lambda target: seen.update(logp=target.logp()))
+    monkeypatch.setattr(sampling, "compiled_density", lambda density, *rest: seen.update(logp=density))
+    monkeypatch.setattr(sampling, "CompiledGradient", lambda compiled: compiled)
     with pm.Model() as model:
         eta = pm.Normal("a") + pm.Data("x", RNG.normal(size=(30, 3))) @ pm.Normal("b", 0, 1, shape=3)
         pm.Bernoulli("y", logit_p=eta, observed=RNG.integers(0, 2, 30))
-    compile_target(pymc_model(model).graph, 1)
+    sampling.compile_target(pymc_model(model).graph, 1)
     return operations(seen["logp"])

@@ -308,10 +308,18 @@ def test_discrete_model_says_why_it_cannot_be_retrained():
         br.edit(fit, br.Factor(fit.rows.take([0]), -1.0), method="retrain")
 
 
+def test_backend_that_is_not_installed_is_refused(monkeypatch, counts):
+    monkeypatch.setattr("bayesrepair.bridges.pymc.sampling.find_spec", lambda name: None)
+    with pytest.raises(MethodError, match=r"bayesrepair\[jax\]"):
+        br.from_pymc(poisson_model(counts), backend="jax")
+
+
 def test_settings_are_checked():
     with pytest.raises(MethodError, match="draws"):
         NutsSettings(draws=0)
     with pytest.raises(MethodError, match="target_accept"):
         NutsSettings(target_accept=1.5)
+    with pytest.raises(MethodError, match="'numba' or 'jax'"):
+        NutsSettings(backend="c")
     assert SimpleNamespace(**vars(NutsSettings(cores=3, chains=2))).chains == 2
     assert NutsSettings(cores=3, chains=2).parallel == 2

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+
+from bayesrepair.bridges.pymc.graph import RowGraph
 
 _SIGNATURE = ctypes.CFUNCTYPE(
     ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
@@ -33,6 +36,19 @@ class CompiledGradient:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_function", _SIGNATURE(self.compiled.compiled_logp_func.address))
+
+    @property
+    def inputs(self) -> Collection[str]:
+        """Names of the data; what the density does not depend on was simplified away."""
+        return {variable.name for variable in self.compiled.shared_var_keys}
+
+    def with_data(self, data: Mapping[str, np.ndarray]) -> CompiledGradient:
+        """The same density of other data, of any length."""
+        return CompiledGradient(self.compiled.with_data(**data))
+
+    def target(self, graph: RowGraph, start: Callable[[Any], np.ndarray]) -> Any:
+        """What `nutpie.sample` takes, with the starting point (P,) of a chain by its seed."""
+        return replace(self.compiled, initial_point_func=start)
 
     def __call__(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(S, P) → (S,), (S, P); where the density cannot be evaluated −inf and nan."""

@@ -12,6 +12,7 @@ import pymc as pm
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.jax_gradient import JaxGradient
 from bayesrepair.bridges.pymc.laplace import CurvedPyMCModel, refuse_without_mode
 from bayesrepair.bridges.pymc.model import PyMCModel, checked_weights
 from bayesrepair.bridges.pymc.sampling import NutsSettings, RefitSampler
@@ -33,7 +34,7 @@ COMPILATION = 10.0  # seconds, about, of the first refit
 # Draws × rows whose gradients cost less one by one, in compiled code, than a block's fixed costs (half a millisecond);
 # the normal kernel looks at no row, so that a block of it is cheaper still.
 _FEW_CELLS, _FEW_NORMAL_CELLS = 15_000, 120_000
-_OWN_KEYWORDS = {"draws", "tune", "chains", "cores", "target_accept", "progressbar"}
+_OWN_KEYWORDS = {"draws", "tune", "chains", "cores", "target_accept", "progressbar", "backend"}
 _UNTRAINABLE = "{names} is discrete, and refits use gradients"
 
 
@@ -60,7 +61,7 @@ class TrainablePyMCModel(CurvedPyMCModel):
     ) -> None:
         super().__init__(model, graph, mode=mode)
         self.sampler = RefitSampler(graph, settings or NutsSettings())
-        self._gradients: list[tuple[Rows, np.ndarray, CompiledGradient]] = []
+        self._gradients: list[tuple[Rows, np.ndarray, CompiledGradient | JaxGradient]] = []
         self._with_noise: dict[Noise, NoisyPyMCModel] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -137,7 +138,7 @@ class TrainablePyMCModel(CurvedPyMCModel):
             known = posterior.sampling.seconds
         return known if self.sampler.is_compiled else known + COMPILATION
 
-    def _compiled_gradient(self, rows: Rows, weight: np.ndarray) -> CompiledGradient | None:
+    def _compiled_gradient(self, rows: Rows, weight: np.ndarray) -> CompiledGradient | JaxGradient | None:
         """The compiled gradient of these rows; those of the last two calls are kept (before and after an edit)."""
         for known, its_weight, kept in self._gradients:
             if known is rows and np.array_equal(its_weight, weight):
@@ -212,8 +213,8 @@ def from_pymc(
     random_seed : int or Generator, optional
     **sample_kwargs
         Keywords of `pymc.sample`; none with ``method="laplace"`` but ``progressbar``. ``draws``, ``tune``, ``chains``,
-        ``cores``, ``target_accept`` and ``progressbar`` also rule later refits, which otherwise repeat what ``idata``
-        was sampled with.
+        ``cores``, ``target_accept``, ``progressbar`` and ``backend`` (``"numba"`` or ``"jax"``) also rule later refits,
+        which otherwise repeat what ``idata`` was sampled with.
 
     Returns
     -------

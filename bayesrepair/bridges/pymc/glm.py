@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,9 +18,11 @@ from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.linear_reading import NotLinearError, Term
 from bayesrepair.bridges.pymc.vectorised import Compiled, unpacked
 from bayesrepair.numerics.glm import Design, Grouped, Point, WeightedLikelihood, log_lik
+from bayesrepair.numerics.glm_families import Normal
+from bayesrepair.numerics.normal_moments import DrawMoments, NormalMoments, are_fewer
 from bayesrepair.rows import Rows
 
-_KEPT = 2  # weighted likelihoods: before and after an edit
+_KEPT = 2  # weighted likelihoods, or moments of draws: before and after an edit
 _SAMPLE_DRAWS, _SAMPLE_ROWS = 4, 64
 _AGREE: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-8}
 _SLOPE_ERROR = 1e-3  # of a directional derivative, taken as a difference
@@ -53,6 +55,8 @@ class Kernels:
         Whether they have been compared with the general graph.
     single : bool
         Whether pointwise log-likelihoods are computed in single precision.
+    by_moments : bool
+        Whether `moments` was chosen for sums over draws.
     """
 
     graph: RowGraph
@@ -61,6 +65,7 @@ class Kernels:
     refused: str = ""
     checked: bool = False
     single: bool = False
+    by_moments: bool = False
     _likelihoods: list[tuple[Rows, np.ndarray, WeightedLikelihood]] = field(default_factory=list, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,6 +99,24 @@ class Kernels:
         functions = self._agreed(theta, arrays)
         try:
             return None if functions is None else functions.log_lik(theta, *arrays, single=self.single)
+        except UnsuitedRowsError:
+            return None
+
+    def set_to(self, *, single: bool, by_moments: bool) -> Kernels:
+        """The same kernels, functions included, in another precision or with moments."""
+        other = replace(self, single=single, by_moments=by_moments)
+        other.functions = self.functions  # what was compiled serves both
+        return other
+
+    def have_moments(self, draws: int) -> bool:
+        """Whether second moments of so many draws give sums over them in fewer steps than the kernels."""
+        return self.functions is not None and self.functions.have_moments(draws)
+
+    def moments(self, theta: np.ndarray, arrays: Arrays) -> NormalMoments | None:
+        """What ``A @`` multiplies in place of `log_lik`, or None where that has to serve."""
+        functions = self._agreed(theta, arrays) if self.have_moments(len(theta)) else None
+        try:
+            return None if functions is None else functions.moments(theta, *arrays)
         except UnsuitedRowsError:
             return None
 
@@ -181,10 +204,11 @@ class KernelFunctions:
     mode: str
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
     _last: tuple[np.ndarray, Point] | None = field(default=None, repr=False)  # scoring asks for block after block
+    _moments: list[tuple[np.ndarray, DrawMoments]] = field(default_factory=list, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # compiled code does not travel
-        return {**self.__dict__, "_made": {}, "_last": None}
+        return {**self.__dict__, "_made": {}, "_last": None, "_moments": []}
 
     def likelihood(
         self, arrays: Mapping[str, np.ndarray], position: np.ndarray, weight: np.ndarray
@@ -232,6 +256,21 @@ class KernelFunctions:
         if self._last is None or not np.array_equal(self._last[0], theta):
             self._last = theta.copy(), self._point_of(self._function("coefficients", self._coefficients)(theta))
         return log_lik(self.recognised.family, design, y, self._last[1], single=single)
+
+    def have_moments(self, draws: int) -> bool:
+        """Whether `moments` knows this likelihood, and takes fewer steps than so many draws do."""
+        normal = isinstance(self.recognised.family, Normal) and not self.recognised.groups
+        return normal and are_fewer(sum(self._function("widths", self._widths)), draws)
+
+    def moments(self, theta: np.ndarray, arrays: Mapping[str, np.ndarray], position: np.ndarray) -> NormalMoments:
+        """What ``A @`` multiplies in place of `log_lik`, of a normal likelihood without group terms."""
+        design, y = self.design(arrays, position)
+        for known, draws in self._moments:
+            if np.array_equal(known, theta):
+                return draws.at(design, y)
+        draws = DrawMoments.of(self._point_of(self._function("coefficients", self._coefficients)(theta)))
+        self._moments[:] = [*self._moments[1 - _KEPT :], (theta.copy(), draws)]
+        return draws.at(design, y)
 
     def summed(self, theta: np.ndarray, likelihood: WeightedLikelihood) -> np.ndarray:
         """``Σ weight · log_lik``, (S, P) → (S,)."""

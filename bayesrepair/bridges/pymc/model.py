@@ -22,10 +22,11 @@ from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.intake import POSITION, rows_of, training_rows
 from bayesrepair.bridges.pymc.vectorised import NUMPY
 from bayesrepair.numerics.blocks import row_blocks
+from bayesrepair.numerics.normal_moments import NormalMoments
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError, UnsupportedModelError
 
-KERNELS = "kernels"
+KERNELS, MOMENTS = "kernels", "moments"
 _SIMULATIONS = 64  # outcomes averaged for a mean without a closed form
 _SEED = 20240229  # so that such a mean is the same each time
 
@@ -165,8 +166,9 @@ class PyMCModel:
     ) -> tuple[PyMCModel, Arithmetic]:
         """The same model with what computes the log-likelihoods of a pass over many rows fastest, and what that is.
 
-        Kernels where the likelihood is recognised; otherwise the backend that was fastest on one block, as
-        `bayesrepair.bridges.pymc.backend` says. A ``mode`` other than NumPy is the user's choice and stays.
+        Kernels where the likelihood is recognised, and moments of the draws where it is normal; otherwise the backend
+        that was fastest on one block, as `bayesrepair.bridges.pymc.backend` says. A ``mode`` other than NumPy is the
+        user's choice and stays.
 
         Parameters
         ----------
@@ -185,28 +187,40 @@ class PyMCModel:
             If the backend is not there, or the precision is single and there are no kernels.
         """
         theta = self._checked(theta)
-        if backend and backend != KERNELS and not is_here(backend):
+        if backend not in ("", KERNELS, MOMENTS) and not is_here(backend):
             raise MethodError(
                 f"{backend!r}, with which this was begun", "a machine without it", "Install it, or begin anew."
             )
         arrays = self._scored(rows)
-        if backend in ("", KERNELS) and self.kernels.serve(theta, arrays):
-            return (self._in_single() if precision == "single" else self), Arithmetic(KERNELS, precision)
+        if backend in ("", KERNELS, MOMENTS) and self.kernels.serve(theta, arrays):
+            if precision == "single":
+                return self._with_kernels(single=True), Arithmetic(KERNELS, precision)
+            if backend != KERNELS and self.kernels.have_moments(len(theta)):
+                return self._with_kernels(by_moments=True), Arithmetic(MOMENTS)
+            return self, Arithmetic(KERNELS)
         if precision == "single":
             raise MethodError(
                 "a likelihood that has kernels, for precision='single'", str(self.kernels), "Leave out precision=."
             )
-        if backend == KERNELS:
-            raise MethodError("kernels, with which this was begun", str(self.kernels), "Begin anew.")
+        if backend in (KERNELS, MOMENTS):
+            raise MethodError(f"{backend}, with which this was begun", str(self.kernels), "Begin anew.")
         if not backend and self.mode != NUMPY:
             return self, Arithmetic(self.mode)
         choice = Choice(backend, {}) if backend else chosen(self.functions, self.structure, theta, arrays, cells)
         return self._run_by(choice.backend), Arithmetic(choice.backend, "double", choice.speeds)
 
-    def _in_single(self) -> PyMCModel:
+    def log_lik_moments(self, theta: np.ndarray, rows: Rows) -> NormalMoments | None:
+        """What ``A @`` multiplies in place of `log_lik` (S, N), in fewer steps; None where nothing does.
+
+        Of a model from `for_scoring` whose likelihood is normal.
+        """
+        if not self.kernels.by_moments or not len(rows):
+            return None
+        return self.kernels.moments(self._checked(theta), self._scored(rows))
+
+    def _with_kernels(self, *, single: bool = False, by_moments: bool = False) -> PyMCModel:
         other = copy(self)
-        other.kernels = copy(self.kernels)
-        other.kernels.single = True
+        other.kernels = self.kernels.set_to(single=single, by_moments=by_moments)
         return other
 
     def _run_by(self, backend: str) -> PyMCModel:

@@ -6,22 +6,26 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
-import pymc as pm
 import pytensor
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 
+from bayesrepair.bridges.pymc.compiled_density import compiled_density
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.diagnostics import diagnosed, gradients_taken
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.jax_gradient import JaxGradient, jax_gradient
+from bayesrepair.bridges.pymc.lowering import placeholder
 from bayesrepair.bridges.pymc.matrix_vector import with_loops
 from bayesrepair.bridges.pymc.whitened import whitened_target
 from bayesrepair.posterior import Draws, Posterior, Sampling
 from bayesrepair.status import DataError, MethodError, SamplingInterrupted
 
+BACKENDS = ("numba", "jax")
 _WEIGHT = "row weight"
 _POSITION = "row position"
 _JITTER = 1.0  # half-width around the model's initial point, as in PyMC's jitter+adapt_diag
@@ -42,6 +46,9 @@ class NutsSettings:
     adaptation : str
         Of nutpie's mass matrix: "diag", or "low_rank" for posteriors with correlations.
     progressbar : bool
+    backend : {"numba", "jax"}
+        What compiles the density. JAX needs ``pip install 'bayesrepair[jax]'``, and is the faster one for a few
+        likelihoods only (``docs/speed.md``).
     """
 
     draws: int = 1000
@@ -51,6 +58,7 @@ class NutsSettings:
     target_accept: float = 0.8
     adaptation: Literal["diag", "low_rank"] = "diag"
     progressbar: bool = False
+    backend: str = "numba"
 
     def __post_init__(self) -> None:
         for name in ("draws", "chains"):
@@ -58,6 +66,12 @@ class NutsSettings:
                 raise MethodError(f"{name} of at least 1", f"{getattr(self, name)}")
         if self.tune < 0 or not 0 < self.target_accept < 1:
             raise MethodError("tune >= 0 and target_accept between 0 and 1", f"tune={self.tune}, {self.target_accept=}")
+        if self.backend not in BACKENDS:
+            raise MethodError("backend='numba' or 'jax'", repr(self.backend))
+        if self.backend == "jax" and find_spec("jax") is None:
+            raise MethodError(
+                "JAX for backend='jax'", "an environment without it", "pip install 'bayesrepair[jax]', or leave it out."
+            )
 
     @property
     def parallel(self) -> int:
@@ -71,14 +85,14 @@ class CompiledTarget:
 
     Parameters
     ----------
-    compiled : nutpie.CompiledModel
+    gradient : CompiledGradient or JaxGradient
     blocks : int
         Blocks of ``graph.n_rows`` rows it was compiled for; one, of any length, where the graph takes any number.
     seconds : float
         Time the compilation took.
     """
 
-    compiled: Any
+    gradient: CompiledGradient | JaxGradient
     blocks: int
     seconds: float
 
@@ -105,7 +119,7 @@ class RefitSampler:
     settings: NutsSettings = field(default_factory=NutsSettings)
     compile_seconds: float = 0.0
     last_seconds: float = np.nan
-    _targets: dict[int, CompiledTarget] = field(default_factory=dict, repr=False)
+    _targets: dict[tuple[str, int], CompiledTarget] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # Compiled code does not travel; the receiver compiles again at the first refit.
@@ -153,10 +167,8 @@ class RefitSampler:
         settings = settings or self.settings
         _refuse_discrete(self.graph)
         _refuse_weights(weights, len(position))
-        compiled = replace(
-            self._with_rows(inputs, position, weights),
-            initial_point_func=_starting_points(self.graph.initial, start),
-        )
+        gradient = self._with_rows(inputs, position, weights)
+        compiled = gradient.target(self.graph, _starting_points(self.graph.initial, start))
         started = time.perf_counter()
         draws = run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
         self.last_seconds = time.perf_counter() - started
@@ -165,7 +177,7 @@ class RefitSampler:
     @property
     def is_compiled(self) -> bool:
         """Whether the next run can start at once."""
-        return bool(self._targets)
+        return any(backend == self.settings.backend for backend, _ in self._targets)
 
     def resume(
         self,
@@ -181,59 +193,62 @@ class RefitSampler:
         """Short chains from some draws and in their coordinates; the parameters are those of `sample`."""
         _refuse_discrete(self.graph)
         _refuse_weights(weights, len(position))
-        gradient = CompiledGradient(self._with_rows(inputs, position, weights))
+        gradient = self._with_rows(inputs, position, weights)
         settings = replace(self.settings, draws=draws, tune=tune, chains=len(np.unique(start.chain)))
         model = whitened_target(gradient, self.graph, start)
         return run_nuts(model, self.graph, settings, seed=int(rng.integers(2**31)))
 
     def gradient(
         self, inputs: Mapping[str, np.ndarray], position: np.ndarray, weights: np.ndarray
-    ) -> CompiledGradient | None:
+    ) -> CompiledGradient | JaxGradient | None:
         """Density of weighted rows and its gradient, from what is compiled already; None where nothing serves."""
         used = int(np.count_nonzero(weights))
-        if not used or self._blocks(used) not in self._targets:
+        if not used or (self.settings.backend, self._blocks(used)) not in self._targets:
             return None
-        return CompiledGradient(self._with_rows(inputs, position, weights))
+        return self._with_rows(inputs, position, weights)
 
-    def _with_rows(self, inputs: Mapping[str, np.ndarray], position: np.ndarray, weights: np.ndarray) -> Any:
-        """Compiled model that holds these rows and weights."""
+    def _with_rows(
+        self, inputs: Mapping[str, np.ndarray], position: np.ndarray, weights: np.ndarray
+    ) -> CompiledGradient | JaxGradient:
+        """Compiled density of these rows and weights."""
         keep = np.flatnonzero(weights)
         target = self.compiled_for(len(keep))
         data = _shared_data(self.graph, target.blocks, inputs, position, weights, keep)
-        used = {variable.name for variable in target.compiled.shared_var_keys}  # the rest was simplified away
-        return target.compiled.with_data(**{name: value for name, value in data.items() if name in used})
+        used = target.gradient.inputs
+        return target.gradient.with_data({name: value for name, value in data.items() if name in used})
 
     def _blocks(self, n_rows: int) -> int:
         return 1 if self.graph.regime == "dynamic" else -(-n_rows // self.graph.n_rows)
 
     def compiled_for(self, n_rows: int) -> CompiledTarget:
         """Target that holds ``n_rows`` rows; compiled at the first call."""
-        blocks = self._blocks(n_rows)
-        if blocks not in self._targets:
-            self._targets[blocks] = compile_target(self.graph, blocks)
-            self.compile_seconds += self._targets[blocks].seconds
-        return self._targets[blocks]
+        key = self.settings.backend, self._blocks(n_rows)
+        if key not in self._targets:
+            self._targets[key] = compile_target(self.graph, key[1], backend=key[0])
+            self.compile_seconds += self._targets[key].seconds
+        return self._targets[key]
 
 
-def compile_target(graph: RowGraph, blocks: int) -> CompiledTarget:
+def compile_target(graph: RowGraph, blocks: int, *, backend: str = "numba") -> CompiledTarget:
     """Compile ``log_prior + Σ weight · log_lik`` for a number of blocks of rows."""
-    import nutpie  # brings all of ArviZ and Matplotlib along
-
     started = time.perf_counter()
     training = {name: source.training for name, source in graph.sources.items()}
     every = np.arange(graph.n_rows)
     data = _shared_data(graph, 1, training, every, np.ones(graph.n_rows), every)
-    with pm.Model() as target:
-        flat = {
-            value: target.rvs_to_values[pm.Flat(str(value.name), shape=shape)]
-            for value, shape in zip(graph.value_vars, graph.shapes, strict=True)
-        }
-        total: Any = clone_replace([graph.log_prior], flat)[0]
-        for block in range(blocks):
-            total = total + _weighted_block(graph, flat, data, block)
-        pm.Potential("log target", with_loops(total, flat.values()))
-    compiled = nutpie.compile_pymc_model(target)
-    return CompiledTarget(compiled, blocks, time.perf_counter() - started)
+    flat: dict[Variable, Variable] = {
+        value: placeholder(value, shape=shape) for value, shape in zip(graph.value_vars, graph.shapes, strict=True)
+    }
+    total: Any = clone_replace([graph.log_prior], flat)[0]
+    for block in range(blocks):
+        total = total + _weighted_block(graph, flat, data, block)
+    if backend == "jax":
+        return CompiledTarget(jax_gradient(total, list(flat.values())), blocks, time.perf_counter() - started)
+    compiled = compiled_density(
+        with_loops(total, flat.values()),
+        {str(value.name): parameter for value, parameter in flat.items()},
+        _starting_points(graph.initial, None),
+    )
+    return CompiledTarget(CompiledGradient(compiled), blocks, time.perf_counter() - started)
 
 
 def run_nuts(compiled: Any, graph: RowGraph, settings: NutsSettings, *, seed: int) -> Draws:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from bayesrepair.bridges.pymc.callable_target import callable_target
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.jax_gradient import JaxGradient
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.posterior import Draws
 
@@ -43,12 +44,12 @@ class Whitening:
         return solve_triangular(self.factor, theta - self.centre, lower=True)
 
 
-def whitened_target(gradient: CompiledGradient, graph: RowGraph, start: Draws) -> Any:
+def whitened_target(gradient: CompiledGradient | JaxGradient, graph: RowGraph, start: Draws) -> Any:
     """A model for nutpie whose variables are those of the graph, sampled in the coordinates of some draws.
 
     Parameters
     ----------
-    gradient : CompiledGradient
+    gradient : CompiledGradient or JaxGradient
     graph : RowGraph
     start : Draws
         Chains start from some of them.
@@ -57,38 +58,13 @@ def whitened_target(gradient: CompiledGradient, graph: RowGraph, start: Draws) -
     -------
     nutpie.compiled_pyfunc.PyFuncModel
     """
-    from nutpie.compiled_pyfunc import from_pyfunc
-
     whitening = Whitening.of(start)
-    names = [str(value.name) for value in graph.value_vars]
 
-    def density() -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-        def at(z: np.ndarray) -> tuple[float, np.ndarray]:
-            value, slope = gradient(whitening.theta(z)[None])
-            return float(value[0]), slope[0] @ whitening.factor
-
-        return at
-
-    def expanded(*seeds: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-        def at(z: np.ndarray) -> dict[str, np.ndarray]:
-            theta, parts, first = whitening.theta(z), {}, 0
-            for name, shape in zip(names, graph.shapes, strict=True):
-                size = int(np.prod(shape))
-                parts[name] = theta[first : first + size].reshape(shape)
-                first += size
-            return parts
-
-        return at
+    def density(z: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = gradient(whitening.theta(z)[None])
+        return float(value[0]), slope[0] @ whitening.factor
 
     def first(seed: Any = None) -> np.ndarray:
         return whitening.z(start.theta[np.random.default_rng(seed).choice(len(start), p=start.weights)])
 
-    return from_pyfunc(
-        len(whitening.centre),
-        density,
-        expanded,
-        [np.dtype("float64")] * len(names),
-        list(graph.shapes),
-        names,
-        make_initial_point_fn=first,
-    )
+    return callable_target(graph, density, whitening.theta, first)
