@@ -29,22 +29,6 @@ def test_value_and_gradient_for_the_data_that_is_in_place():
     assert not np.allclose(before, value)  # what was made from it leaves it alone
 
 
-def test_posterior_has_its_closed_form_and_short_runs_go_on_from_it():
-    sampler = RefitSampler(static_graph(8), replace(SETTINGS, backend="jax"))
-    y, weights, at = np.arange(8.0), np.r_[np.zeros(2), np.ones(6)], np.arange(8)
-    draws = sampler.sample({"y": y}, at, weights=weights, rng=np.random.default_rng(0))
-    again = sampler.resume(
-        {"y": y}, at, weights=weights, start=draws, rng=np.random.default_rng(1), draws=300, tune=100
-    )
-    mean, precision = y[2:].sum() / 7, 7.0
-    for found in (draws, again):
-        error = 1 / np.sqrt(precision * found.sampling.ess_min)
-        assert abs(found.theta.mean() - mean) < 5 * error
-        np.testing.assert_allclose(found.theta.std(), precision**-0.5, rtol=0.15)
-    gradient = sampler.gradient({"y": y}, at, weights)
-    np.testing.assert_allclose(gradient(np.array([[2.0]]))[1], [[y[2:].sum() - 14.0]], rtol=1e-12)
-
-
 def test_density_compiled_for_one_backend_serves_no_other():
     sampler = RefitSampler(static_graph(8), replace(SETTINGS, backend="jax"))
     sampler.compiled_for(8)

@@ -1,5 +1,6 @@
 """Refits, interrupted runs, and the way from idata to unconstrained draws."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cloudpickle
@@ -137,6 +138,23 @@ def test_static_graph_takes_more_rows_than_it_has():
     assert abs(draws.theta.mean() - mean) < 5 * error
     np.testing.assert_allclose(draws.theta.std(), precision**-0.5, rtol=0.15)
     assert sampler.compiled_for(9).blocks == sampler.compiled_for(16).blocks == 2
+
+
+@pytest.mark.parametrize("backend", ["numba", pytest.param("jax", marks=pytest.mark.jax)])
+def test_posterior_has_its_closed_form_and_short_runs_go_on_from_it(backend):
+    sampler = RefitSampler(static_graph(8), replace(SETTINGS, backend=backend))
+    y, weights, at = np.arange(8.0), np.r_[np.zeros(2), np.ones(6)], np.arange(8)
+    draws = sampler.sample({"y": y}, at, weights=weights, rng=np.random.default_rng(0))
+    again = sampler.resume(
+        {"y": y}, at, weights=weights, start=draws, rng=np.random.default_rng(1), draws=300, tune=100
+    )
+    mean, precision = y[2:].sum() / 7, 7.0
+    for found in (draws, again):
+        error = 1 / np.sqrt(precision * found.sampling.ess_min)
+        assert abs(found.theta.mean() - mean) < 5 * error
+        np.testing.assert_allclose(found.theta.std(), precision**-0.5, rtol=0.15)
+    gradient = sampler.gradient({"y": y}, at, weights)
+    np.testing.assert_allclose(gradient(np.array([[2.0]]))[1], [[y[2:].sum() - 14.0]], rtol=1e-12)
 
 
 class Stopped:

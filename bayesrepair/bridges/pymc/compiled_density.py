@@ -30,7 +30,7 @@ _DOUBLES = types.CPointer(types.double)
 _DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
 _EXPANDED = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 _WORD = 8  # bytes of each entry of nutpie's record
-_PACKAGES = ("numba", "llvmlite", "pytensor", "nutpie")
+_PACKAGES = ("bayesrepair", "numba", "llvmlite", "pytensor", "nutpie")
 _SOURCE = """\
 def log_density(size, x_, gradient_, value_, data_):
     if size != {size}:
