@@ -13,6 +13,7 @@ from bayesrepair.rows import Rows
 
 Precision = Literal["double", "single"]
 PRECISIONS = ("double", "single")
+KERNELS, MOMENTS = "kernels", "moments"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Arithmetic:
         tried = "; ".join(f"{name} {speed}" for name, speed in self.speeds.items())
         text = f"{text} (one block: {tried})" if tried else text
         return f"{text}; {self.error}" if self.error is not None else text
+
+    @property
+    def concurrent(self) -> bool:
+        """Whether several threads may do it at once: kernels leave Python alone while they run."""
+        return self.backend in (KERNELS, MOMENTS)
 
     @property
     def identity(self) -> str:

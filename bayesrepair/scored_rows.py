@@ -78,7 +78,7 @@ def score_rows(
     source = source_of(fit, rows)
     sides = {id(side.theta): len(side) for side in (fit.draws, after)}
     model, arithmetic = scoring_model(fit, source, draws=sum(sides.values()), precision=precision, store=store)
-    scorer = RowScorer(model, fit.draws, score, block, surprise)
+    scorer = RowScorer(model, fit.draws, score, block, surprise, arithmetic.concurrent)
     arithmetic = with_error(arithmetic, scorer, fit, source)
     kept = None
     if store is not None:

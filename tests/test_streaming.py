@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import tracemalloc
 
 import cloudpickle
@@ -18,7 +19,7 @@ import zarr
 
 import bayesrepair as br
 from bayesrepair.status import DataError, MethodError, ScoringInterrupted
-from bayesrepair.streaming import pieces
+from bayesrepair.streaming import pieces, runner
 from bayesrepair.streaming.piecewise import Piecewise
 from bayesrepair.streaming.scorer import RowScorer
 from tests.streamed import N, S, assert_same_bits, logistic_problem
@@ -56,6 +57,50 @@ def test_pieces_give_the_scores_of_one_block(problem, monkeypatch):
     monkeypatch.setattr(pieces, "PIECE_ROWS", 10**6)
     whole = scored(fit, failures, block=N)
     pd.testing.assert_frame_equal(cut.frame().sort_index(), whole.frame().sort_index(), rtol=1e-5, atol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def recognised():
+    """A fit whose likelihood has kernels, and failures."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"a": rng.normal(size=2000), "b": rng.normal(size=2000)})
+    table["y"] = np.where(rng.random(2000) < 1 / (1 + np.exp(-2 * table["a"])), "yes", "no")
+    return br.from_table(table.iloc[:1800], target="y", method="laplace"), table.iloc[1800:1830]
+
+
+def test_threads_give_the_bits_of_one(recognised, monkeypatch):
+    fit, failures = recognised
+    monkeypatch.setattr(runner, "_processors", lambda: 1)
+    alone = scored(fit, failures)
+    assert alone.arithmetic.concurrent
+    seen, scoring = set(), RowScorer.of_block
+
+    def of_block(self, rows, rng):
+        seen.add(threading.get_ident())
+        meeting.wait(60)  # until three are at work at the same time
+        return scoring(self, rows, rng)
+
+    meeting = threading.Barrier(3, action=lambda: monkeypatch.setattr(RowScorer, "of_block", scoring))
+    monkeypatch.setattr(runner, "_processors", lambda: 3)
+    first = []
+
+    def after_the_first(self, rows, rng):
+        if not first:
+            first.append(threading.get_ident())
+            return scoring(self, rows, rng)
+        return of_block(self, rows, rng)
+
+    monkeypatch.setattr(RowScorer, "of_block", after_the_first)
+    assert_same_bits(scored(fit, failures), alone)
+    assert len(seen) == 3
+    assert threading.main_thread().ident not in seen
+
+
+def test_a_model_that_is_no_kernel_is_asked_by_one_thread(problem, monkeypatch):
+    fit, failures = problem
+    monkeypatch.setattr(runner, "ThreadPoolExecutor", None)
+    monkeypatch.setattr(runner, "_processors", lambda: 3)
+    assert not scored(fit, failures).arithmetic.concurrent
 
 
 def test_the_same_rows_have_the_same_scores_from_every_source(table_problem, tmp_path):
@@ -218,7 +263,7 @@ def test_a_store_of_another_run_is_refused_by_what_differs(problem, tmp_path):
 KILLED = """
 import os, sys
 import bayesrepair as br
-from bayesrepair.streaming import pieces
+from bayesrepair.streaming import pieces, runner
 from bayesrepair.streaming.store import ZarrStore
 from tests.streamed import logistic_problem
 pieces.PIECE_ROWS = 300

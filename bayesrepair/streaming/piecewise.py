@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +35,9 @@ Columns = dict[str, Any]
 class Piecewise(ABC):
     """What is done to the rows of a piece, block by block: nothing of size draws × rows outlives a block.
 
-    One thread at a time, since compiled functions are not thread-safe. And one thread of the linear algebra, whose sums
-    otherwise depend on how many there are: the same rows give the same bits in every process of a machine.
+    One thread at a time, since compiled functions are not thread-safe, unless the function is ``concurrent``. And one
+    thread of the linear algebra, whose sums otherwise depend on how many there are: the same rows give the same bits in
+    every process of a machine.
     """
 
     model: Model
@@ -43,6 +45,7 @@ class Piecewise(ABC):
     block: int | None = None
     outputs = 1
     seed = 0
+    concurrent: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_lock"}  # a lock does not travel
@@ -63,8 +66,8 @@ class Piecewise(ABC):
         if outcome not in rows.values:
             raise DataError(f"the outcome {outcome!r} of each row that is to be scored", "rows without it")
         rng, parts = np.random.default_rng([self.seed, start]), []
-        lock = self.__dict__.setdefault("_lock", threading.Lock())
-        with lock, threadpool_limits(1, user_api="blas"):
+        turn = nullcontext() if self.concurrent else self.__dict__.setdefault("_lock", threading.Lock())
+        with turn, _SINGLE:
             for _, block in row_blocks(rows, len(self.draws), outputs=self.outputs, size=self.block):
                 parts.append(self.of_block(block, rng))
                 if advance is not None:
@@ -75,6 +78,28 @@ class Piecewise(ABC):
     def of_block(self, rows: Rows, rng: np.random.Generator) -> Columns:
         """Results of one block of rows."""
         ...
+
+
+class _SingleThreadedBlas:
+    """One thread of the linear algebra from the first who enters to the last who leaves."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._limits = threading.Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._limits = threadpool_limits(1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._limits is not None:
+                self._limits.restore_original_limits()
+
+
+_SINGLE = _SingleThreadedBlas()
 
 
 def _joined(parts: list[Any]) -> Any:

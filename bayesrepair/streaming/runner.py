@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -57,7 +59,8 @@ def streamed(
     store : Store, optional
         By default the results stay in memory, or, of more than a million rows, in a temporary folder.
     client : distributed.Client or str, optional
-        A Dask cluster whose workers do the work, or the address of its scheduler.
+        A Dask cluster whose workers do the work, or the address of its scheduler. Without one, a function that is
+        ``concurrent`` does as many pieces at once as there are processors.
     progressbar : bool
 
     Raises
@@ -74,8 +77,8 @@ def streamed(
             if client is not None and waiting:
                 _by_workers(client, function, pieces, waiting, kept, progress)
                 waiting = []
-            for k in waiting:
-                kept.write(k, pieces[k].start, function(pieces[k].load(), pieces[k].start, progress))
+            for k, columns in _here(function, pieces, waiting, progress):
+                kept.write(k, pieces[k].start, columns)
     except KeyboardInterrupt:
         if not kept.place:
             raise
@@ -87,6 +90,38 @@ def streamed(
     finally:
         forget()
     return kept.columns()
+
+
+def _here(
+    function: Piecewise, pieces: Sequence[Piece], waiting: Sequence[int], progress: Callable[[int], None]
+) -> Iterator[tuple[int, Columns]]:
+    """Results of the pieces in their order, which are read one by one; the first is done alone, for it compiles."""
+    threads = min(_processors(), len(waiting) - 1) if function.concurrent else 1
+    alone = waiting if threads < 2 else waiting[:1]
+    for k in alone:
+        yield k, function(pieces[k].load(), pieces[k].start, progress)
+    if len(alone) == len(waiting):
+        return
+    pool = ThreadPoolExecutor(threads)
+    running: deque[tuple[int, Future[Columns]]] = deque()
+    try:
+        for k in waiting[1:]:
+            if len(running) > threads:  # as many at work, and one that waits
+                first, future = running.popleft()
+                yield first, future.result()
+            running.append((k, pool.submit(function, pieces[k].load(), pieces[k].start, progress)))
+        while running:
+            first, future = running.popleft()
+            yield first, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    from joblib import cpu_count
+
+    return cpu_count()
 
 
 def _by_workers(

@@ -33,6 +33,8 @@ class RowScorer(Piecewise):
         Rows in a block; by default what fits the cache.
     surprise : bool
         Whether it is computed; without it the column is nan.
+    concurrent : bool
+        Whether the model may be asked by several threads at once.
     """
 
     model: Model
@@ -40,6 +42,7 @@ class RowScorer(Piecewise):
     score: BlockScore | None = None
     block: int | None = None
     surprise: bool = True
+    concurrent: bool = False
 
     def of_block(self, rows: Rows, rng: np.random.Generator) -> Columns:
         """Results of one block of rows."""

@@ -253,9 +253,11 @@ class KernelFunctions:
     ) -> np.ndarray:
         """(S, P) and rows → (S, n)."""
         design, y = self.design(arrays, position)
-        if self._last is None or not np.array_equal(self._last[0], theta):
-            self._last = theta.copy(), self._point_of(self._function("coefficients", self._coefficients)(theta))
-        return log_lik(self.recognised.family, design, y, self._last[1], single=single)
+        last = self._last  # another thread may put something else there
+        if last is None or not np.array_equal(last[0], theta):
+            last = theta.copy(), self._point_of(self._function("coefficients", self._coefficients)(theta))
+            self._last = last
+        return log_lik(self.recognised.family, design, y, last[1], single=single)
 
     def have_moments(self, draws: int) -> bool:
         """Whether `moments` knows this likelihood, and takes fewer steps than so many draws do."""
@@ -269,7 +271,7 @@ class KernelFunctions:
             if np.array_equal(known, theta):
                 return draws.at(design, y)
         draws = DrawMoments.of(self._point_of(self._function("coefficients", self._coefficients)(theta)))
-        self._moments[:] = [*self._moments[1 - _KEPT :], (theta.copy(), draws)]
+        self._moments = [*self._moments[1 - _KEPT :], (theta.copy(), draws)]
         return draws.at(design, y)
 
     def summed(self, theta: np.ndarray, likelihood: WeightedLikelihood) -> np.ndarray:

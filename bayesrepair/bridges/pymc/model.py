@@ -11,7 +11,7 @@ import numpy as np
 import pymc as pm
 from pymc.distributions.continuous import FlatRV, HalfFlatRV
 
-from bayesrepair.arithmetic import Arithmetic, Precision
+from bayesrepair.arithmetic import KERNELS, MOMENTS, Arithmetic, Precision
 from bayesrepair.bridges.pymc import refusals
 from bayesrepair.bridges.pymc.backend import Choice, chosen, is_here
 from bayesrepair.bridges.pymc.evaluation import RowFunctions
@@ -26,7 +26,6 @@ from bayesrepair.numerics.normal_moments import NormalMoments
 from bayesrepair.rows import Rows
 from bayesrepair.status import DataError, MethodError, UnsupportedModelError
 
-KERNELS, MOMENTS = "kernels", "moments"
 _SIMULATIONS = 64  # outcomes averaged for a mean without a closed form
 _SEED = 20240229  # so that such a mean is the same each time
 

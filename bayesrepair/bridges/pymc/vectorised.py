@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -75,7 +76,7 @@ def compiled(inputs: Sequence[Variable], outputs: Any, *, mode: str) -> Any:
 
 
 class Compiled:
-    """A function compiled in the mode asked for, or run by NumPy where numba cannot compile it.
+    """A function compiled in the mode asked for, or run by NumPy where numba cannot compile it; one call at a time.
 
     Parameters
     ----------
@@ -85,6 +86,7 @@ class Compiled:
 
     def __init__(self, inputs: Sequence[Variable], outputs: Any, *, mode: str) -> None:
         self._graph = list(inputs), outputs
+        self._lock = threading.Lock()
         self.mode = mode
         try:
             self._function = compiled(inputs, outputs, mode=mode)
@@ -94,7 +96,7 @@ class Compiled:
 
     def __call__(self, *arguments: np.ndarray) -> Any:
         """Call it; numba compiles at the first call, so that is where it can fail."""
-        with np.errstate(all="ignore"):  # log(0) and exp(800) are answers here, not accidents
+        with self._lock, np.errstate(all="ignore"):  # log(0) and exp(800) are answers here, not accidents
             if self._tried:
                 return self._function(*arguments)
             try:
