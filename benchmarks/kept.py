@@ -37,7 +37,14 @@ _BEFORE = (  # what an edit passes through
     "editors",
 )
 _BRIDGE = ("fit.py", "model.py", "glm.py", "glm_reading.py", "linear_reading.py", "evaluation.py", "sampling.py")
-_ASIDE = ("label_posterior.py", "one_more.py", "model_weight.py", "loo.py", "set_moves.py")  # of numerics
+_ASIDE = (  # of numerics
+    "label_posterior.py",
+    "one_more.py",
+    "one_more_by_part.py",
+    "model_weight.py",
+    "loo.py",
+    "set_moves.py",
+)
 
 
 @cache

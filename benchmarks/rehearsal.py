@@ -6,10 +6,15 @@ them.
 
 - ``uniform``: the given labels are the true ones; 10 % of all labels become wrong.
 - ``class``: the given labels are the true ones; 20 % of one class, drawn at random, are taken for another.
-- ``wrong already``: a tenth of the given labels are wrong before the rehearsal plants a tenth more; the truth is how
-  well the search finds the real ones in the labels as given.
+- ``annotator``: the given labels are the true ones; rows belong to four annotators at random, and 40 % of the labels
+  of one of them become wrong. Rehearsal and search know who gave which label.
+- ``wrong already``: a tenth of the given labels are wrong before the rehearsal plants a tenth; the truth is how well
+  the search finds the real ones in the labels as given.
 - ``needless``: nothing is wrong, and a tenth of the rows are removed all the same: the change of the log score and of
   the accuracy on test rows, rehearsed on labels drawn from the fitted model, and measured on the true labels.
+
+``recall by class`` and ``recall by annotator``: the share of the errors among records of each true class, or in the
+annotator with errors, that is removed, against `Rehearsal.by`.
 
 Logistic and softmax regressions, standardised; posteriors are Laplace approximations throughout, in rehearsals and in
 the truth, which takes a second a run (``sampled``: the first block again with NUTS, on wine).
@@ -22,6 +27,7 @@ import json
 import time
 import warnings
 import zlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +42,8 @@ from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.datasets import flip_labels
 from bayesrepair.posterior import Gaussian
 from bayesrepair.predictive import log_score, mean_prediction
+from bayesrepair.rehearsal import Rehearsal
+from bayesrepair.rehearsal.planting import Where
 from bayesrepair.status import BayesRepairWarning
 from benchmarks.kept import code_version
 from benchmarks.results import save
@@ -44,10 +52,14 @@ from benchmarks.suspects.models import _bridge
 
 CACHE = Path(__file__).parent / "cache" / "rehearsal"
 DATA = ("breast", "wine", "synthetic", "pima")
-ROWS = 300  # training rows at most
-RUNS, TRUTHS = 5, 2
-SEEDS = {"uniform": 10, "class": 5, "wrong already": 5, "needless": 2, "sampled": 2}
+ROWS = 500  # training rows at most: all but those of the synthetic data
+RUNS, SAMPLED_RUNS, TRUTHS = 10, 4, 2
+SEEDS = {"uniform": 5, "class": 5, "annotator": 3, "wrong already": 5, "needless": 1, "sampled": 2}
+RATE = {"class": 0.2, "annotator": 0.4}  # else a tenth
+MECHANISM: dict[str, Where] = {"class": "class", "annotator": "group"}  # else uniform
+ANNOTATORS = 4
 MEASURES = ("average_precision", "precision")
+BARRED = ("uniform", "class", "annotator", "wrong already")
 
 
 def lines(block: str, data: str, seed: int) -> list[dict[str, Any]]:
@@ -59,68 +71,77 @@ def lines(block: str, data: str, seed: int) -> list[dict[str, Any]]:
 
 
 def _small(some: Cell) -> Cell:
-    kept = slice(0, ROWS)
-    return Cell(
-        some.data, some.noise, some.seed, some.x[kept], some.y[kept], some.clean[kept], some.x_test, some.y_test
-    )
+    x, y, clean = (values[:ROWS] for values in (some.x, some.y, some.clean))
+    return replace(some, x=x, y=y, clean=clean)
 
 
 def _covering(block: str, some: Cell) -> list[dict[str, Any]]:
     given = some.y if block == "wrong already" else some.clean
     cheap = block != "sampled"
     plain = _fit(some, given, cheap=cheap)
-    noise, mechanism = (0.2, "class") if block == "class" else (0.1, "uniform")
+    annotator = np.random.default_rng([some.seed, 4]).integers(ANNOTATORS, size=len(some.y))
+    groups = annotator if block == "annotator" else None
     started = time.perf_counter()
     rehearsed = br.rehearse(
         plain,
-        noise=noise,
-        mechanism=mechanism,  # type: ignore[arg-type]  # one of its names
-        runs=RUNS,
+        noise=RATE.get(block, 0.1),
+        mechanism=MECHANISM.get(block, "uniform"),
+        runs=RUNS if cheap else SAMPLED_RUNS,
+        groups=groups,
         progressbar=False,
         random_seed=some.seed,
     )
-    seconds = time.perf_counter() - started
+    about = {
+        "seconds": time.perf_counter() - started,
+        "rehearsed_claimed": rehearsed.expected("claimed").mean,
+        "corrected": rehearsed.runs["corrected"].mean(),
+        "status": rehearsed.status.level,
+    }
     found = []
     for k in range(1 if block == "wrong already" else TRUTHS):
-        y, wrong = (some.y, some.planted) if block == "wrong already" else _errors(some, mechanism, noise, k)
-        true = _truth(_fit(some, y, cheap=cheap), wrong, seed=k)
-        for name in MEASURES:
-            mean, low, high = rehearsed.expected(name)
-            found.append(
-                {
-                    "measure": name,
-                    "rehearsed": mean,
-                    "low": low,
-                    "high": high,
-                    "true": true[name],
-                    "claimed": true["claimed"],
-                    "rehearsed_claimed": rehearsed.expected("claimed").mean,
-                    "seconds": seconds,
-                }
-            )
+        y, wrong = (some.y, some.planted) if block == "wrong already" else _errors(some, block, annotator, k)
+        suspects = br.find_suspects(_fit(some, y, cheap=cheap), groups=groups, random_seed=k)
+        found += [about | line for line in _compared(rehearsed, suspects, some, wrong, annotator)]
     return found
 
 
-def _errors(some: Cell, mechanism: str, rate: float, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _errors(some: Cell, block: str, annotator: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """True labels with errors of the benchmark's own making."""
+    mechanism, rate = MECHANISM.get(block, "uniform"), RATE.get(block, 0.1)
     rng = np.random.default_rng([some.seed, zlib.crc32(mechanism.encode()), 1000 + k])
-    pairs = None
     if mechanism == "class":
         one, other = rng.choice(some.n_classes, 2, replace=False)
-        pairs = {int(one): int(other)}
-    y, wrong = flip_labels(some.clean, rate=rate, rng=rng, kind=mechanism, pairs=pairs)  # type: ignore[arg-type]
-    return y.to_numpy(), wrong.to_numpy()
+        y, wrong = flip_labels(some.clean, rate=rate, rng=rng, kind="class", pairs={int(one): int(other)})
+        return y.to_numpy(), wrong.to_numpy()
+    among = annotator == rng.integers(ANNOTATORS) if mechanism == "group" else np.ones(len(annotator), dtype=bool)
+    y, wrong = some.clean.copy(), np.zeros(len(among), dtype=bool)
+    y[among], wrong[among] = flip_labels(some.clean[among], rate=rate, rng=rng)
+    return y, wrong
 
 
-def _truth(plain: br.Fit, wrong: np.ndarray, *, seed: int) -> dict[str, float]:
-    suspects = br.find_suspects(plain, random_seed=seed)
-    prob = suspects.frame()["prob_wrong"].reindex(plain.rows.index).to_numpy()
-    size = int(wrong.sum())
-    top = suspects.top(size).index
-    hit = wrong[plain.rows.positions(top)]
+def _compared(
+    rehearsed: Rehearsal, suspects: br.Suspects, some: Cell, wrong: np.ndarray, annotator: np.ndarray
+) -> list[dict[str, Any]]:
+    """What was rehearsed, with its interval, and what is true, a line a figure and part."""
+    rows = suspects.plain.rows
+    prob, size = suspects.frame()["prob_wrong"].reindex(rows.index).to_numpy(), int(wrong.sum())
+    removed = rows.index.isin(suspects.top(size).index)
+    true = {"average_precision": float(average_precision_score(wrong, prob)), "precision": float(wrong[removed].mean())}
     claimed = suspects.expected_precision(size).mean
-    ap = float(average_precision_score(wrong, prob))
-    return {"average_precision": ap, "precision": float(hit.mean()), "claimed": claimed}
+    found = [
+        {"measure": name, "true": true[name], "claimed": claimed} | rehearsed.expected(name)._asdict()
+        for name in MEASURES
+    ]
+    kinds = {"recall by class": ("class", some.clean)}
+    if rehearsed.mechanism == "group":
+        kinds["recall by annotator"] = ("group", annotator)
+    for name, (by, part) in kinds.items():
+        for code, line in enumerate(rehearsed.by(by).itertuples()):  # type: ignore[arg-type]  # one of its names
+            among = wrong & (part == code)
+            if among.any():
+                about = {"measure": name, "true": float(removed[among].mean()), "part": str(line.Index)}
+                found.append(about | {"mean": line.recall, "low": line.low, "high": line.high})
+    return [{"rehearsed" if name == "mean" else name: value for name, value in line.items()} for line in found]
 
 
 def _needless(some: Cell) -> list[dict[str, Any]]:
@@ -195,15 +216,18 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 def _verdict(frame: pd.DataFrame) -> str:
     """The bar, from the figures."""
     said = []
-    for measure in MEASURES:
-        some = frame[(frame["block"] == "uniform") & (frame["measure"] == measure)]
-        inside = ((some["true"] >= some["low"] - 1e-9) & (some["true"] <= some["high"] + 1e-9)).mean()
-        width = (some["high"] - some["low"]).median()
-        met = 0.8 <= inside <= 0.98 and width <= 0.3
-        said.append(
-            f"{measure.replace('_', ' ')}: {inside:.0%} of {len(some)} truths inside, median width {width:.2f} "
-            f"({'met' if met else 'not met'}: 80 to 98 %, at most .30)"
-        )
+    for block in BARRED:
+        for measure in MEASURES:
+            some = frame[(frame["block"] == block) & (frame["measure"] == measure)]
+            if not len(some):
+                continue
+            inside = ((some["true"] >= some["low"] - 1e-9) & (some["true"] <= some["high"] + 1e-9)).mean()
+            width = (some["high"] - some["low"]).median()
+            met = 0.8 <= inside <= 0.98 and width <= 0.3
+            said.append(
+                f"{block}, {measure.replace('_', ' ')}: {inside:.0%} of {len(some)} truths inside, median width "
+                f"{width:.2f} ({'met' if met else 'not met'}: 80 to 98 %, at most .30)"
+            )
     already = frame[(frame["block"] == "wrong already") & (frame["measure"] == "precision")]
     if len(already):
         gap = (already["rehearsed"] - already["true"]).mean()
@@ -236,13 +260,14 @@ def main(argv: list[str]) -> None:
     frame = pd.DataFrame([line for file in kept for line in file])
     order = {name: k for k, name in enumerate([*SEEDS, *DATA])}
     frame = frame.sort_values(
-        ["block", "data", "seed"], key=lambda column: column.map(order).fillna(column), kind="stable"
+        ["block", "measure", "data", "seed"], key=lambda column: column.map(order).fillna(column), kind="stable"
     )
     missing = [block for block in SEEDS if block not in set(frame["block"])]
     said = f" Not measured yet: {', '.join(missing)}." if missing else ""
     about = (
-        f"{__doc__.strip()}\n\n{RUNS} runs a rehearsal, {TRUTHS} truths a cell, at most {ROWS} training rows. "
-        f"**{_verdict(frame)}**{said}\n\nVersions of the library's code: {', '.join(sorted(frame['code'].unique()))}."
+        f"{__doc__.strip()}\n\n{RUNS} runs a rehearsal ({SAMPLED_RUNS} if sampled), {TRUTHS} truths a cell, at most "
+        f"{ROWS} training rows. **{_verdict(frame)}**{said}\n\n"
+        f"Versions of the library's code: {', '.join(sorted(frame['code'].unique()))}."
     )
     print(f"written to {save('rehearsal', frame, table=table(frame), about=about)}")
     print(_verdict(frame))

@@ -46,13 +46,13 @@ def rehearsal(fit):
     return br.rehearse(fit, noise=0.1, runs=4, progressbar=False)
 
 
-def planted(fit, mechanism="uniform", *, noise=0.1, group=None, trusted=(), seed=0):
+def planted(fit, mechanism="uniform", *, noise=0.1, group=None, trusted=(), seed=0, turn=1):
     """Errors among the rows of a fit."""
     free = np.ones(len(fit.rows), dtype=bool)
     free[list(trusted)] = False
     group = np.zeros(len(fit.rows), dtype=int) if group is None else group
     rng = np.random.default_rng(seed)
-    return plant(fit, fit.rows, noise=noise, mechanism=mechanism, group=group, open_to_errors=free, rng=rng)
+    return plant(fit, fit.rows, noise=noise, mechanism=mechanism, group=group, open_to_errors=free, turn=turn, rng=rng)
 
 
 def test_other_classes_follow_the_predictive_given_that_they_differ():
@@ -80,6 +80,11 @@ def test_errors_of_a_class_hit_one_class(fit):
     hit = fit.rows.values["y"][done.wrong]
     assert len(np.unique(hit)) == 1
     assert done.wrong.sum() == round(0.2 * (fit.rows.values["y"] == hit[0]).sum())
+
+
+def test_classes_take_turns(fit):
+    hit = [fit.rows.values["y"][planted(fit, "class", turn=turn).wrong][0] for turn in range(4)]
+    np.testing.assert_array_equal(hit, [0, 1, 0, 1])
 
 
 def test_errors_of_a_group_stay_in_it_and_away_from_trusted_rows(fit):
@@ -147,9 +152,15 @@ def test_errors_are_found_and_the_repair_makes_the_harm_good(rehearsal):
     assert (frame["mean"] <= frame["high"]).all()
 
 
-def test_precision_counts_planted_errors_only_and_the_upper_end_adds_the_models_word(rehearsal):
-    assert (rehearsal.runs["precision_most"] >= rehearsal.runs["precision"]).all()
+def test_as_many_are_planted_as_asked_for_and_found_ones_are_counted_by_class(rehearsal):
     np.testing.assert_array_equal(rehearsal.runs["planted"], np.full(4, round(0.1 * N)))
+    counts = rehearsal.parts.groupby("run")[["planted", "found"]].sum()
+    np.testing.assert_array_equal(counts["planted"], rehearsal.runs["planted"])
+    np.testing.assert_allclose(counts["found"] / counts["planted"], rehearsal.runs["recall"])
+    by_class = rehearsal.by("class")
+    assert list(by_class.index) == [0, 1]
+    assert ((by_class["low"] < by_class["recall"]) & (by_class["recall"] < by_class["high"])).all()
+    assert (by_class["recall"] > 0.5).all()  # chance is 0.1
 
 
 def test_reliability_counts_every_row_of_every_run(rehearsal):
@@ -164,6 +175,7 @@ def test_words_say_how_many_would_be_wrong(rehearsal):
     k, share = round(0.1 * N), rehearsal.expected("precision")
     assert f"Of the {k} outcomes you would remove, {k * share.mean:.0f} (" in said
     assert "may hold real errors already" in said
+    assert "given outcomes are wrong already" in said
     assert rehearsal._repr_html_().startswith("<p>Rehearsal: ")
 
 
@@ -192,6 +204,13 @@ def test_the_bad_group_is_named(fit):
     )
     assert rehearsed.runs["group_found"].all()
     assert "came out worst in 2 runs" in repr(rehearsed)
+    assert "Of the errors in each group it finds 0 " in repr(rehearsed)
+    by_group = rehearsed.by("group")
+    assert list(by_group.index) == [0, 1, 2]
+    hit = rehearsed.parts[rehearsed.parts["by"] == "group"].groupby("part")["planted"].sum() > 0
+    assert hit.sum() == 2  # groups take turns
+    width = by_group["high"] - by_group["low"]
+    assert width[~hit].item() > width[hit].max()  # what is known of a third group is what the others showed
 
 
 def test_one_run_promises_little_and_repeats_the_first_of_four(fit, rehearsal):
@@ -236,6 +255,8 @@ def test_a_model_without_classes_cannot_lose_one():
 def test_unknown_figure_lists_the_known(rehearsal):
     with pytest.raises(DataError, match="'average_precision'"):
         rehearsal.expected("accuracy of everything")
+    with pytest.raises(DataError, match="parts among 'class'"):
+        rehearsal.by("group")
 
 
 @pytest.mark.slow

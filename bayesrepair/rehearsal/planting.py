@@ -43,6 +43,7 @@ def plant(
     mechanism: Where,
     group: np.ndarray,
     open_to_errors: np.ndarray,
+    turn: int,
     rng: np.random.Generator,
 ) -> Planted:
     """Make the outcomes of some rows wrong.
@@ -61,11 +62,13 @@ def plant(
     noise : float
         Share of the rows, of one class or of one group that becomes wrong.
     mechanism : {"uniform", "class", "group"}
-        Rows from everywhere; from one class, chosen at random, all taken for one other; or from one group.
+        Rows from everywhere; from one class, all taken for one other; or from one group.
     group : array of int, shape (N,)
         Group of each row; read for ``"group"`` alone.
     open_to_errors : array of bool, shape (N,)
         Rows that may become wrong.
+    turn : int
+        Whose turn it is: classes, or groups, with two rows open to errors take turns, so that a few runs see each.
     rng : Generator
 
     Returns
@@ -90,7 +93,7 @@ def plant(
         part = given.astype(int)
     elif mechanism == "group":
         part = group
-    at, hit = _chosen(part, open_to_errors, noise, rng)
+    at, hit = _chosen(part, open_to_errors, noise, turn, rng)
     if outcome.kind == "class":
         new = _other_classes(mean_prediction(fit, rows.at(at)), given[at].astype(int), mechanism == "class", rng)
     else:
@@ -112,14 +115,14 @@ def clean(fit: Fit, rows: Rows, theta: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _chosen(
-    part: np.ndarray, open_to_errors: np.ndarray, noise: float, rng: np.random.Generator
+    part: np.ndarray, open_to_errors: np.ndarray, noise: float, turn: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
     """Positions of the rows that become wrong, all of one part, and that part."""
     parts, sizes = np.unique(part[open_to_errors], return_counts=True)
     parts = parts[sizes >= 2]
     if not len(parts):
         raise DataError("at least two rows that may become wrong", "none that are not trusted", "Trust fewer rows.")
-    hit = int(rng.choice(parts))
+    hit = int(parts[turn % len(parts)])
     among = np.flatnonzero(open_to_errors & (part == hit))
     return np.sort(rng.choice(among, max(1, round(noise * len(among))), replace=False)), hit
 

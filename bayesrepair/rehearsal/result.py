@@ -14,14 +14,17 @@ from bayesrepair.fit import Fit, Repaired, as_fit
 from bayesrepair.model import Trainable
 from bayesrepair.noise import Mechanism
 from bayesrepair.numerics.one_more import next_number, next_share, share_of_runs
+from bayesrepair.numerics.one_more_by_part import next_shares
 from bayesrepair.posterior import Gaussian
+from bayesrepair.predictive import class_names
 from bayesrepair.progress import row_progress
 from bayesrepair.rehearsal.harm import Action
 from bayesrepair.rehearsal.planting import Where
-from bayesrepair.rehearsal.run import BIN_EDGES, Stage, reference_fit, run
+from bayesrepair.rehearsal.run import BIN_EDGES, By, Stage, Told, reference_fit, run
+from bayesrepair.rehearsal.standing import standing
 from bayesrepair.rehearsal.words import in_words
-from bayesrepair.status import DataError, MethodError
-from bayesrepair.suspects import Expected
+from bayesrepair.status import DataError, MethodError, Status
+from bayesrepair.suspects import Expected, Suspects
 from bayesrepair.suspects.suspicion import MANY_ROWS, Method, evidence
 
 # figure: what it says, and what it is a share of ("k" rows removed, "planted" rows, "clean_rows", "runs"), or the range
@@ -29,7 +32,6 @@ from bayesrepair.suspects.suspicion import MANY_ROWS, Method, evidence
 RANGES = {"number": (-np.inf, np.inf), "positive": (0.0, np.inf), "proportion": (0.0, 1.0)}
 FIGURES: dict[str, tuple[str, str]] = {
     "precision": ("share of the removed outcomes that were planted errors", "k"),
-    "precision_most": ("the same, if the model is right about which given outcomes were wrong already", "k"),
     "recall": ("share of the planted errors that are removed", "planted"),
     "average_precision": ("of prob_wrong", "planted"),
     "surprise_precision": ("average precision of surprise alone (the baseline)", "planted"),
@@ -41,6 +43,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "flagged": ("rows with prob_wrong above one half", "positive"),
     "flagged_right": ("of these, rows without a planted error", "positive"),
     "counted": ("wrong outcomes that the model expects in all", "positive"),
+    "corrected": ("given outcomes that were probably wrong already and were put right first", "positive"),
     "score_planted": ("log score of a clean row, nats: what the errors change", "number"),
     "score_repaired": ("log score of a clean row, nats: what is left of it after the repair", "number"),
     "accuracy": ("accuracy on clean rows before anything was done", "clean_rows"),
@@ -64,6 +67,8 @@ class Rehearsal:
         A line a run; columns as the index of `frame`, and ``planted, k, clean_rows, status, edit_status, rhat``.
     bins : list of DataFrame
         Of each run: ``rows, claimed, wrong`` (sums) by bin of ``prob_wrong``.
+    parts : DataFrame
+        A line a run and true class or group: ``run, by, part, planted, found`` (among the removed rows).
     rows : int
         Training rows.
     noise : float
@@ -75,10 +80,13 @@ class Rehearsal:
         Whether posteriors were Laplace approximations.
     already : Expected
         Wrong outcomes that the model expects among the given ones.
+    status : Status
+        Whether the outcomes that the runs start from can be relied on; see `bayesrepair.rehearsal.standing.standing`.
     """
 
     runs: pd.DataFrame
     bins: list[pd.DataFrame]
+    parts: pd.DataFrame
     rows: int
     noise: float
     mechanism: Where
@@ -86,6 +94,7 @@ class Rehearsal:
     held_out: bool
     cheap: bool
     already: Expected
+    status: Status
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -123,6 +132,38 @@ class Rehearsal:
             return next_share(values, int(self.runs[of].median()))
         mean, low, high = next_number(values)
         return mean, float(np.maximum(low, RANGES[of][0])), float(np.minimum(high, RANGES[of][1]))
+
+    def by(self, what: By) -> pd.DataFrame:
+        """How many of the planted errors of each true class, or of each group, are removed.
+
+        Parts with few errors, or none so far, learn from the others (`bayesrepair.numerics.one_more_by_part`).
+
+        Parameters
+        ----------
+        what : {"class", "group"}
+
+        Returns
+        -------
+        DataFrame
+            A line a part: ``planted``, errors in a run that had any there; ``recall, low, high``, the share of them
+            that is removed, with the 90 % interval for one more run with as many.
+
+        Raises
+        ------
+        DataError
+            If nothing was planted, or the rehearsal knows no such parts.
+        """
+        some = self.parts[self.parts["by"] == what]
+        if not len(some) or not self.noise:
+            known = ", ".join(map(repr, self.parts["by"].unique())) if self.noise else ""
+            raise DataError(f"parts among {known}" if known else "planted errors in classes or groups", repr(what))
+        names = some["part"].unique()  # each run has a line for each, in this order
+        sizes, hits = (some[name].to_numpy(dtype=float).reshape(-1, len(names)) for name in ("planted", "found"))
+        typical = np.full(len(names), np.median(sizes[sizes > 0]))
+        for j in np.flatnonzero(sizes.any(axis=0)):
+            typical[j] = np.median(sizes[sizes[:, j] > 0, j])
+        frame = pd.DataFrame(next_shares(hits, sizes, typical), columns=["recall", "low", "high"])
+        return frame.assign(planted=typical).set_index(pd.Index(names, name=what))[["planted", "recall", "low", "high"]]
 
     @property
     def reliability(self) -> pd.DataFrame:
@@ -175,23 +216,26 @@ def rehearse(
 ) -> Rehearsal:
     """Plant errors in the fit's own outcomes, run the whole search and repair, and report what came of it.
 
-    In each run some outcomes are made wrong as `bayesrepair.rehearsal.planting.plant` says: a class is drawn from the
-    fitted model's predictive *given that it is another one than the given*; a number is moved by 4 to 8 predictive sds.
+    The given outcomes may hold real errors, and errors planted among them would be found beside these. Each run
+    therefore starts from outcomes as they may truly be: one draw from the posterior of the noise-aware model
+    (`bayesrepair.rehearsal.truths.drawn_truth`). ``status`` says where that cannot tell what is wrong already.
+
+    In each run some outcomes are then made wrong as `bayesrepair.rehearsal.planting.plant` says: a class is drawn from
+    the model's predictive *given that it is another one*; a number is moved by 4 to 8 predictive sds.
     The model is fitted anew (compiled code serves again), `find_suspects` looks for wrong outcomes, the first ``k``
     rows are treated as `Suspects.drop` or `Suspects.relabel` does it, and all is compared with what was planted.
 
-    With ``noise=0`` all outcomes of a run are drawn anew from the fitted model, so that none is wrong, and ``k`` rows
+    With ``noise=0`` all outcomes of a run are drawn anew from the model, so that none is wrong, and ``k`` rows
     are treated all the same: the price of a needless repair.
 
     Parameters
     ----------
     fit : Fit or Edited
-        Of a model that can be fitted anew. Its given outcomes may hold real errors already: these count as clean here,
-        so that precision is, if anything, too low; ``precision_most`` takes the model's word for them.
+        Of a model that can be fitted anew.
     noise : float
         Share of the rows, of one class or of one group that becomes wrong; 0 plants nothing.
     mechanism : {"uniform", "class", "group"}
-        Errors everywhere; of one class, drawn anew in each run, all taken for one other; of one group.
+        Errors everywhere; of one class, all taken for one other; of one group. Classes and groups take turns.
     runs : int
         The more, the narrower the intervals, down to what chance does in a single run.
     k : int, optional
@@ -234,7 +278,7 @@ def rehearse(
     open_to_errors = ~known.trusted[: known.training] & ((mechanism != "group") | (group < len(known.groups)))
     if noise and not open_to_errors.any():
         raise DataError("rows that may become wrong", "none that are not trusted", "Trust fewer rows.")
-    lines, bins = [], []
+    told: list[Told] = []
     with row_progress("Rehearsing", runs + 1, shown=progressbar) as advance:
         stage = Stage(
             fit=reference_fit(fit, rows, cheap=cheap, rng=rng),
@@ -253,15 +297,15 @@ def rehearse(
         advance(1)
         already = given.expected_count
         wanted = min(max(1, round(already.mean)), len(rows) - 1) if k is None and not noise else k
-        stage = replace(stage, k=wanted, given=given.scores[["prob_wrong", "surprise"]])
-        for _ in range(runs):
-            line, bins_of_run = run(stage, rng)
-            lines.append(line)
-            bins.append(bins_of_run)
+        stage, first = replace(stage, k=wanted), int(rng.integers(2**16))
+        for r in range(runs):
+            told.append(run(stage, given, first + r, rng))
             advance(1)
+    lines = pd.DataFrame([each.line for each in told]).rename_axis("run")
     return Rehearsal(
-        runs=pd.DataFrame(lines).rename_axis("run"),
-        bins=bins,
+        runs=lines,
+        bins=[each.bins for each in told],
+        parts=_named(pd.concat([each.parts.assign(run=r) for r, each in enumerate(told)]), given),
         rows=len(rows),
         noise=noise,
         mechanism=mechanism,
@@ -269,6 +313,7 @@ def rehearse(
         held_out=holdout is not None,
         cheap=cheap,
         already=already,
+        status=standing(given, lines["corrected"]),
     )
 
 
@@ -289,6 +334,15 @@ def _refuse(fit: Fit, noise: float, runs: int, action: str, mechanism: str, grou
     if not isinstance(fit.model, Trainable):
         lacking = getattr(fit.model, "lacks", {}).get("Trainable", "no train")
         raise MethodError("a model that can be fitted anew", f"{type(fit.model).__name__}: {lacking}")
+
+
+def _named(parts: pd.DataFrame, given: Suspects) -> pd.DataFrame:
+    """Parts by name, not by code."""
+    names: dict[str, Any] = {"group": given.evidence.groups}
+    if given.plain.model.outcome.kind == "class":
+        names["class"] = class_names(given.plain)
+    part = [names[by][code] for by, code in zip(parts["by"], parts["part"], strict=True)]
+    return parts.assign(part=pd.Series(part, dtype=object, index=parts.index)).reset_index(drop=True)
 
 
 def _labels(names: tuple[Any, ...], group: np.ndarray) -> np.ndarray | None:

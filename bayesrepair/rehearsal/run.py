@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,11 @@ from bayesrepair.noise import Mechanism
 from bayesrepair.posterior import Gaussian
 from bayesrepair.rehearsal.harm import Action, Scored, covered, harm
 from bayesrepair.rehearsal.planting import Planted, Where, clean, plant
+from bayesrepair.rehearsal.truths import drawn_truth
 from bayesrepair.rows import Rows
-from bayesrepair.suspects import Suspects, find_suspects
+from bayesrepair.suspects import Suspects, find_suspects, surprise
 
+By = Literal["class", "group"]
 BIN_EDGES = np.array([0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.0])
 
 
@@ -46,8 +48,6 @@ class Stage:
     k : int, optional
         Rows that are removed; as many as were planted by default.
     action : {"drop", "relabel"}
-    given : DataFrame
-        ``prob_wrong`` and ``surprise`` of each row as given, by row id.
     """
 
     fit: Fit
@@ -61,7 +61,6 @@ class Stage:
     holdout: Rows | None
     k: int | None
     action: Action
-    given: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def cheap(self) -> bool:
@@ -87,49 +86,91 @@ def refit(fit: Fit, rows: Rows, rng: np.random.Generator) -> Fit:
     return Fit(fit.model, rows, fit.model.train(rows, start=start, rng=rng), table=fit.table)
 
 
-def run(stage: Stage, rng: np.random.Generator) -> tuple[dict[str, Any], pd.DataFrame]:
-    """A line of figures, and a line for each bin of ``prob_wrong``: ``rows, claimed, wrong`` (sums)."""
-    return _with_errors(stage, rng) if stage.noise else _without_errors(stage, rng)
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What one run has to tell.
+
+    Parameters
+    ----------
+    line : dict
+        Its figures.
+    bins : DataFrame
+        A line for each bin of ``prob_wrong``: ``rows, claimed, wrong`` (sums).
+    parts : DataFrame
+        A line for each true class and each group: ``by, part, planted, found``.
+    """
+
+    line: dict[str, Any]
+    bins: pd.DataFrame
+    parts: pd.DataFrame
 
 
-def _with_errors(stage: Stage, rng: np.random.Generator) -> tuple[dict[str, Any], pd.DataFrame]:
+def run(stage: Stage, given: Suspects, turn: int, rng: np.random.Generator) -> Told:
+    """Put right what may be wrong already, then plant errors, or none, and go through the search and the repair.
+
+    Parameters
+    ----------
+    stage : Stage
+    given : Suspects
+        Of the outcomes as given.
+    turn : int
+        Of classes or groups; see `plant`.
+    rng : Generator
+    """
+    before, corrected = _begun(stage, given, rng)
+    told = _with_errors(stage, before, turn, rng) if stage.noise else _without_errors(stage, before.fit, rng)
+    return replace(told, line=told.line | {"corrected": corrected})
+
+
+def _begun(stage: Stage, given: Suspects, rng: np.random.Generator) -> tuple[Scored, int]:
+    """The fit on outcomes as they may truly be, and how many of them are not as given."""
+    rows = stage.fit.rows
+    name = stage.fit.model.outcome.name
+    true = drawn_truth(given, rows, rng)
+    corrected = int((np.asarray(true.values[name]) != np.asarray(rows.values[name])).sum())
+    if not corrected:
+        return Scored(stage.fit, given.scores["surprise"]), 0
+    fit = refit(stage.fit, true, rng)
+    return Scored(fit, pd.Series(surprise(fit, true), index=true.index)), corrected
+
+
+def _with_errors(stage: Stage, before: Scored, turn: int, rng: np.random.Generator) -> Told:
     planted = plant(
-        stage.fit,
-        stage.fit.rows,
+        before.fit,
+        before.fit.rows,
         noise=stage.noise,
         mechanism=stage.mechanism,
         group=stage.group,
         open_to_errors=stage.open_to_errors,
+        turn=turn,
         rng=rng,
     )
-    fit = refit(stage.fit, planted.rows, rng)
+    fit = refit(before.fit, planted.rows, rng)
     suspects = stage.suspects(fit, rng)
     count = int(planted.wrong.sum())
     size = count if stage.k is None else stage.k
-    line = {"planted": count, "k": size} | claims(suspects, planted, size)
-    line |= detected(suspects, planted, size, stage.given["prob_wrong"])
+    line = {"planted": count, "k": size} | claims(suspects, planted, size) | detected(suspects, planted, size)
     if stage.holdout is not None:
         line |= _with_causes(fit, stage.holdout, suspects, planted, rng)
-    before = Scored(stage.fit, stage.given["surprise"])
     harmed, _ = harm(before, suspects, planted, size, action=stage.action, holdout=stage.holdout, rng=rng)
-    return line | harmed, _bins(suspects, planted)
+    return Told(line | harmed, _bins(suspects, planted), _parts(stage, before.fit, suspects, planted, size))
 
 
-def _without_errors(stage: Stage, rng: np.random.Generator) -> tuple[dict[str, Any], pd.DataFrame]:
+def _without_errors(stage: Stage, fit: Fit, rng: np.random.Generator) -> Told:
     assert stage.k is not None  # `rehearse` has said how many
-    draws = stage.fit.draws
+    draws = fit.draws
     theta = draws.theta[rng.choice(len(draws), p=draws.weights)]
-    rows = clean(stage.fit, stage.fit.rows, theta, rng)
-    holdout = None if stage.holdout is None else clean(stage.fit, stage.holdout, theta, rng)
+    rows = clean(fit, fit.rows, theta, rng)
+    holdout = None if stage.holdout is None else clean(fit, stage.holdout, theta, rng)
     planted = Planted(rows, np.zeros(len(rows), dtype=bool))
-    fit = refit(stage.fit, rows, rng)
-    suspects = stage.suspects(fit, rng)
+    clean_fit = refit(fit, rows, rng)
+    suspects = stage.suspects(clean_fit, rng)
     line = {"planted": 0, "k": stage.k} | claims(suspects, planted, stage.k)
-    before = Scored(fit, suspects.scores["surprise"])
+    before = Scored(clean_fit, suspects.scores["surprise"])
     harmed, after = harm(before, suspects, planted, stage.k, action=stage.action, holdout=holdout, rng=rng)
     line |= {name: value for name, value in harmed.items() if not name.endswith("_planted")}
-    line |= {"covered": covered(fit, theta), "covered_repaired": covered(after, theta)}
-    return line, _bins(suspects, planted)
+    line |= {"covered": covered(clean_fit, theta), "covered_repaired": covered(after, theta)}
+    return Told(line, _bins(suspects, planted), _parts(stage, fit, suspects, planted, stage.k))
 
 
 def claims(suspects: Suspects, planted: Planted, size: int) -> dict[str, Any]:
@@ -151,14 +192,12 @@ def claims(suspects: Suspects, planted: Planted, size: int) -> dict[str, Any]:
     }
 
 
-def detected(suspects: Suspects, planted: Planted, size: int, already: pd.Series) -> dict[str, Any]:
-    """What was found of the planted errors; ``already`` is ``prob_wrong`` of the outcomes as given."""
+def detected(suspects: Suspects, planted: Planted, size: int) -> dict[str, Any]:
+    """What was found of the planted errors."""
     scores = suspects.scores
     wrong = _in_order(planted, scores.index)
     line = {
         "precision": float(wrong[:size].mean()),
-        # were the model right about the given outcomes, some of the false alarms would be none
-        "precision_most": float(np.where(wrong, 1.0, already.reindex(scores.index))[:size].mean()),
         "recall": float(wrong[:size].sum() / wrong.sum()),
         "average_precision": float(average_precision_score(wrong, scores["prob_wrong"])),
         "surprise_precision": float(average_precision_score(wrong, scores["surprise"])),
@@ -188,6 +227,22 @@ def _with_causes(
     for name, frame, column in (("causes", causes.scores, "score"), ("joined", joined, "fused")):
         line[f"{name}_precision"] = float(average_precision_score(wrong.reindex(frame.index), frame[column]))
     return line
+
+
+def _parts(stage: Stage, right: Fit, suspects: Suspects, planted: Planted, size: int) -> pd.DataFrame:
+    """Errors planted and found, by true class and by group."""
+    found = planted.wrong & planted.rows.index.isin(suspects.scores.index[:size])
+    codes: dict[By, tuple[np.ndarray, int]] = {}
+    if right.model.outcome.kind == "class":
+        true = np.asarray(right.rows.values[right.model.outcome.name]).astype(int)
+        codes["class"] = true, len(right.model.outcome.classes or ())
+    if stage.groups is not None:
+        codes["group"] = stage.group, len(suspects.evidence.groups)
+    frames = []
+    for by, (code, size_of) in codes.items():
+        counts = [np.bincount(code[which], minlength=size_of)[:size_of] for which in (planted.wrong, found)]
+        frames.append(pd.DataFrame({"by": by, "part": range(size_of), "planted": counts[0], "found": counts[1]}))
+    return pd.concat(frames) if frames else pd.DataFrame(columns=["by", "part", "planted", "found"])
 
 
 def _bins(suspects: Suspects, planted: Planted) -> pd.DataFrame:

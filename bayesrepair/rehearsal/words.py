@@ -18,7 +18,7 @@ def in_words(rehearsal: Rehearsal) -> list[str]:
         lines += [_found(rehearsal), _believed(rehearsal), *_other_lists(rehearsal), _harm(rehearsal)]
     else:
         lines += [_false_alarms(rehearsal), _needless(rehearsal)]
-    return [*lines, *_trust(rehearsal), _already(rehearsal)]
+    return [*lines, *_trust(rehearsal), _already(rehearsal), str(rehearsal.status)]
 
 
 def _done(rehearsal: Rehearsal) -> str:
@@ -26,7 +26,7 @@ def _done(rehearsal: Rehearsal) -> str:
     how = "Laplace approximations" if rehearsal.cheap else "sampled"
     if not rehearsal.noise:
         return (
-            f"Rehearsal without any error: all {rehearsal.rows} outcomes drawn from the fitted model, {runs}, {how}. "
+            f"Rehearsal without any error: all {rehearsal.rows} outcomes drawn from the model, {runs}, {how}. "
             "In brackets: 90 % intervals for one more run."
         )
     planted = rehearsal.runs["planted"]
@@ -81,6 +81,10 @@ def _other_lists(rehearsal: Rehearsal) -> list[str]:
     lines = [f"Average precision: {', '.join(found)}."]
     if "group_found" in rehearsal.runs:
         lines.append(f"The group with the errors came out worst in {int(rehearsal.runs['group_found'].sum())} runs.")
+    if rehearsal.mechanism != "uniform":
+        parts = rehearsal.by(rehearsal.mechanism).itertuples()
+        each = ", ".join(f"{part.Index} {part.recall:.0%} ({part.low:.0%}-{part.high:.0%})" for part in parts)
+        lines.append(f"Of the errors in each {rehearsal.mechanism} it finds {each}.")
     return lines
 
 
@@ -142,12 +146,8 @@ def _trust(rehearsal: Rehearsal) -> list[str]:
 
 
 def _already(rehearsal: Rehearsal) -> str:
-    count = rehearsal.already
-    known = f"the model expects {count.mean:.1f} ({count.low:.0f}-{count.high:.0f}) of them to be wrong as they stand"
-    if not rehearsal.noise:
-        return f"The given outcomes may hold real errors: {known}. They shaped the model that drew these outcomes."
-    most = rehearsal.expected("precision_most")
+    count, put_right = rehearsal.already, rehearsal.runs["corrected"]
     return (
-        f"The given outcomes may hold real errors already ({known}); here they count as right, so that precision is, "
-        f"if anything, too low: {most.mean:.0%} if the model is right about them."
+        f"The given outcomes may hold real errors already: the model expects {count.mean:.1f} ({count.low:.0f}-"
+        f"{count.high:.0f}). Each run first put right what may be wrong, {put_right.mean():.1f} outcomes on average."
     )
