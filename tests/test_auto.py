@@ -152,7 +152,7 @@ def test_the_rungs_that_were_tried_repeat_the_climb_without_the_clock(monkeypatc
 
 @pytest.mark.parametrize(
     ("tails", "share", "moved"),
-    [(300, 1.1, False), (300, 0.9, True), (1170, 0.51, False), (1170, 0.49, True), (2500, 0.01, False)],
+    [(300, 1.1, False), (300, 0.9, True), (780, 0.51, False), (780, 0.49, True), (1300, 0.01, False)],
 )
 def test_a_move_may_take_the_more_of_a_refit_the_fewer_draws_there_are(monkeypatch, tails, share, moved):
     monkeypatch.setattr("bayesrepair.check.effective", lambda *parts: Effective(3000.0, tails))
