@@ -49,7 +49,10 @@ def unbounded(values: np.ndarray, outcome: Outcome) -> np.ndarray:
     if outcome.kind == "class":
         kept = values[:, :, : 1 if values.shape[2] == 2 else None]
         return logit(np.clip(kept, TINY, 1 - TINY))
-    return np.log(np.maximum(values, TINY)) if outcome.kind == "count" else values
+    if outcome.kind == "count":
+        positive = np.maximum(values, TINY)
+        return np.log(positive, out=positive)
+    return values
 
 
 def log_score(fit: Fit, rows: Rows) -> np.ndarray:

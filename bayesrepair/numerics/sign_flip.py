@@ -54,16 +54,16 @@ def flip_test(batch_sums: np.ndarray, *, rng: np.random.Generator, flips: int = 
     count = len(batch_sums)
     square = np.square(batch_sums).sum(0)
     mean = batch_sums.sum(0)
-    z = _studentise(mean, square, count)
+    seen = _squared_z(np.square(mean), square, count)
     signs = rng.integers(0, 2, (flips, count)) * 2.0 - 1.0
-    flipped = _studentise(signs @ batch_sums, square, count)
-    largest, total = np.abs(flipped).max(1), np.square(flipped).sum(1)
+    flipped = signs @ batch_sums
+    z_squared = _squared_z(np.square(flipped, out=flipped), square, count)
     return FlipTest(
         mean,
-        np.sqrt(_variance(mean, square, count)),
-        z,
-        float((1 + (largest >= np.abs(z).max()).sum()) / (1 + flips)),
-        float((1 + (total >= np.square(z).sum()).sum()) / (1 + flips)),
+        np.sqrt(_variance(np.square(mean), square, count)),
+        np.sign(mean) * np.sqrt(seen),
+        float((1 + (z_squared.max(1) >= seen.max()).sum()) / (1 + flips)),
+        float((1 + (z_squared.sum(1) >= seen.sum()).sum()) / (1 + flips)),
     )
 
 
@@ -74,11 +74,10 @@ def sum_by(label: np.ndarray, terms: np.ndarray) -> np.ndarray:
     return np.add.reduceat(terms[order], starts, axis=0)
 
 
-def _variance(mean: np.ndarray, square: np.ndarray, count: int) -> np.ndarray:
-    return np.maximum(square - np.square(mean) / count, 0.0) * count / (count - 1)
+def _variance(mean_squared: np.ndarray, square: np.ndarray, count: int) -> np.ndarray:
+    return np.maximum(square - mean_squared / count, 0.0) * (count / (count - 1))
 
 
-def _studentise(mean: np.ndarray, square: np.ndarray, count: int) -> np.ndarray:
-    variance = _variance(mean, square, count)
-    floor = 1e-24 * (1 + square)
-    return np.where(variance > floor, mean / np.sqrt(np.maximum(variance, floor)), 0.0)
+def _squared_z(mean_squared: np.ndarray, square: np.ndarray, count: int) -> np.ndarray:
+    variance = _variance(mean_squared, square, count)
+    return np.divide(mean_squared, variance, out=np.zeros_like(variance), where=variance > 1e-24 * (1 + square))

@@ -115,10 +115,18 @@ def effective(values: np.ndarray, weights: np.ndarray, chain: np.ndarray) -> Eff
     True
     """
     label = batches(chain, BATCHES)
-    low, high = np.quantile(values, [0.05, 0.95], axis=0, method="inverted_cdf", weights=weights)
+    low, high = _outer(values, weights)
     sizes = [_batched_ess(part, weights, label) for part in (values, values <= low, values >= high)]
     mean, lower, upper = (min(float(len(values)), 1 / float(np.mean(1 / size))) for size in sizes)
     return Effective(mean, min(lower, upper))
+
+
+def _outer(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted 5 and 95 % quantiles of each column, (2, H), of draws that stand for equal weight: within 1 / S."""
+    size = len(weights)
+    equal = np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size).clip(max=size - 1)
+    ranks = [int(0.05 * size), size - 1 - int(0.05 * size)]
+    return np.sort(values.T[:, equal], axis=1).T[ranks]
 
 
 def _batched_ess(values: np.ndarray, weights: np.ndarray, label: np.ndarray) -> np.ndarray:
