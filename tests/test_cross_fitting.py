@@ -208,6 +208,10 @@ def test_what_cannot_be_done_is_said():
         br.suspects_from_classifier(LogisticRegression(), X, y, trusted=pd.DataFrame(X))
     with pytest.raises(DataError, match="a label for each of 100 rows"):
         br.suspects_from_classifier(LogisticRegression(), X, y[:-1])
+    with pytest.raises(DataError, match=r"rows of X, in their order; got another index.*y\.loc\[X\.index\]"):
+        br.suspects_from_classifier(LogisticRegression(), pd.DataFrame(X, index=np.arange(100)[::-1]), pd.Series(y))
+    with pytest.raises(DataError, match="one label a row"):
+        br.suspects_from_classifier(LogisticRegression(), X, y[:, None])
     with pytest.raises(DataError, match="row 3"):
         br.suspects_from_classifier(LogisticRegression(), X, [None if i == 3 else v for i, v in enumerate(y)])
     with pytest.raises(DataError, match="two classes of at least two rows"):

@@ -203,10 +203,16 @@ def _refuse(classifier: Any, rounds: int) -> None:
 
 def _labelled(X: Any, y: Any) -> pd.Series:
     """Labels by row id."""
-    index = next((part.index for part in (y, X) if isinstance(part, pd.Series | pd.DataFrame)), None)
-    given = pd.Series(np.asarray(y, dtype=object), index=index)
-    if len(given) != np.shape(X)[0]:
-        raise DataError(f"a label for each of {np.shape(X)[0]} rows", f"{len(given)}")
+    labels = np.asarray(y, dtype=object)
+    if labels.ndim != 1:
+        raise DataError("one label a row", f"labels of shape {labels.shape}", "Pass a single column.")
+    if len(labels) != np.shape(X)[0]:
+        raise DataError(f"a label for each of {np.shape(X)[0]} rows", f"{len(labels)}")
+    own = [part.index for part in (y, X) if isinstance(part, pd.Series | pd.DataFrame)]
+    if len(own) == 2 and not own[0].equals(own[1]):
+        remedy = "Pass y.loc[X.index], or y.to_numpy() where only the index differs."
+        raise DataError(f"labels of the {len(labels)} rows of X, in their order", "another index", remedy)
+    given = pd.Series(labels, index=own[0] if own else None)
     if given.isna().any():
         first = given.index[given.isna()][0]
         raise DataError("a label in every row", f"{int(given.isna().sum())} without, such as row {first!r}")
