@@ -136,7 +136,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
             check_consistent_length(X, y)
         else:
             finite: Any = "allow-nan" if self._has_classifier else True
-            X, y = validate_data(self, X, y, ensure_min_samples=2, ensure_all_finite=finite)
+            numbers, y = validate_data(self, X, y, ensure_min_samples=2, ensure_all_finite=finite)
+            X = self._for_model(X, numbers)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -163,6 +164,10 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
     @property
     def _has_classifier(self) -> bool:
         return hasattr(self.model, "fit") and not isinstance(self.model, type)
+
+    def _for_model(self, X: Any, numbers: Any) -> Any:
+        """Features as the model gets them: of a DataFrame, a pipeline may want columns by name."""
+        return X if self._has_classifier and isinstance(X, pd.DataFrame) else numbers
 
     @property
     def _is_logistic(self) -> bool:
@@ -240,7 +245,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         """Probability of each true class, (N, d) → (N, K), labels' errors taken out."""
         check_is_fitted(self)
         finite: Any = "allow-nan" if self._has_classifier else True
-        X = validate_data(self, X, reset=False, skip_check_array=self._mixed, ensure_all_finite=finite)
+        numbers = validate_data(self, X, reset=False, skip_check_array=self._mixed, ensure_all_finite=finite)
+        X = self._for_model(X, numbers)
         fit, row = self.suspects_.fit, pd.RangeIndex(len(X))
         if self._is_logistic:
             X = self._coded(self._table(X, row), training=False) if self._mixed else self._standardised(X)

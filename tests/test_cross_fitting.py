@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -187,6 +188,15 @@ def test_wide_logistic_regressions_are_cross_fitted():
     assert (auditor.predict(X) == true).mean() > 0.9
     narrow = br.LabelAuditor().fit(X[:, :2], np.where(true == "ant", "ant", "other"))
     assert not hasattr(narrow, "classifier_")
+
+
+def test_pipelines_find_columns_of_numbers_by_name():
+    X, y, _, _ = wide(n=100, d=3, classes=2)
+    frame = pd.DataFrame(X, columns=["left", "right", "noise"])
+    columns = make_column_transformer((StandardScaler(), ["left", "right"]))
+    auditor = br.LabelAuditor(make_pipeline(columns, LogisticRegression())).fit(frame, y)
+    assert auditor.classifier_[-1].n_features_in_ == 2
+    np.testing.assert_allclose(auditor.predict_proba(frame.iloc[:9]), auditor.predict_proba(frame)[:9])
 
 
 class Mute(ClassifierMixin, BaseEstimator):
