@@ -41,8 +41,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
     ----------
     model : {"logistic"}, str, scikit-learn classifier or callable
         ``"logistic"``: multinomial logistic regression on standardised columns, by the Gaussian at the mode: tenths of
-        a second, nothing is compiled; where it has more than a coefficient for every four rows, as a classifier. A
-        classifier with ``predict_proba``: cross-fitted on what is probably right, see
+        a second, nothing is compiled; where it has more than a coefficient for every four rows, and every class two
+        rows, as a classifier. A classifier with ``predict_proba``: cross-fitted on what is probably right, see
         `bayesrepair.suspects_from_classifier`. A formula such as ``"x0 + x1:x2"`` in the names of the columns
         (``x0``, ``x1``, … for an array): a Bambi model. A callable gets a table, those columns and ``label`` (classes
         as texts), and returns a `Fit`. A DataFrame may hold words, dates and gaps among its numbers: a classifier
@@ -181,7 +181,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
             return None, X
         x = self._features(X, codes, row)
         wide = (x.shape[1] + 1) * (len(self.classes_) - 1) > MOST_COEFFICIENTS * len(x)
-        return (LogisticRegression(max_iter=5000, tol=1e-3) if wide else None), x
+        divisible = np.bincount(codes).min() > 1  # folds need two rows of each class
+        return (LogisticRegression(max_iter=5000, tol=1e-3) if wide and divisible else None), x
 
     def _features(self, X: Any, codes: np.ndarray, row: pd.Index) -> np.ndarray:
         """Standardised columns of the training rows, and how to make them of others."""

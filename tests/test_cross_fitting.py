@@ -188,6 +188,9 @@ def test_wide_logistic_regressions_are_cross_fitted():
     assert (auditor.predict(X) == true).mean() > 0.9
     narrow = br.LabelAuditor().fit(X[:, :2], np.where(true == "ant", "ant", "other"))
     assert not hasattr(narrow, "classifier_")
+    alone = br.LabelAuditor().fit(X[:12], ["ant"] * 6 + ["bee"] * 5 + ["cow"])
+    assert not hasattr(alone, "classifier_")
+    assert np.isfinite(alone.prob_wrong_).all()
 
 
 def test_pipelines_find_columns_of_numbers_by_name():
@@ -224,7 +227,7 @@ def test_what_cannot_be_done_is_said():
         br.suspects_from_classifier(LogisticRegression(), X, y[:, None])
     with pytest.raises(DataError, match="row 3"):
         br.suspects_from_classifier(LogisticRegression(), X, [None if i == 3 else v for i, v in enumerate(y)])
-    with pytest.raises(DataError, match="two classes of at least two rows"):
+    with pytest.raises(DataError, match=r"two classes of at least two rows; got 2, the smallest of 1\."):
         br.suspects_from_classifier(LogisticRegression(), X, ["one"] + ["two"] * 99)
     with pytest.raises(DataError, match="50 rows never left out"):
         br.suspects_from_classifier(LogisticRegression(), X, y, cv=[(np.arange(50), np.arange(50, 100))])

@@ -33,7 +33,8 @@ class Folds:
     def __init__(self, cv: Any, codes: np.ndarray, random_seed: int | None) -> None:
         count = np.bincount(codes)
         if len(count) < 2 or count.min() < 2:
-            raise DataError("at least two classes of at least two rows", f"classes of {count.tolist()} rows")
+            got = f"{len(count)}, the smallest of {count.min(initial=len(codes))}"
+            raise DataError("at least two classes of at least two rows", got, "Leave out rows of rarer classes.")
         self._codes = codes
         self._given = None if isinstance(cv, int) else list(check_cv(cv, codes, classifier=True).split(codes, codes))
         self._number = min(cv, int(count.min())) if isinstance(cv, int) else 0
