@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import coo_matrix
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.compose import make_column_transformer
@@ -135,6 +136,14 @@ def test_weights_reach_the_last_step_of_a_pipeline():
 def test_what_takes_no_weights_is_trained_on_the_most_probable_class():
     model = trained(KNeighborsClassifier(1), POINTS, SHARE)
     np.testing.assert_array_equal(model.predict(POINTS), SHARE.argmax(axis=1))
+
+
+def test_sparse_features_and_labels_of_any_kind():
+    X, y, _, _ = wide(n=100, d=3, classes=2)
+    plain = br.suspects_from_classifier(LogisticRegression(), X, y, cv=3, rounds=2)
+    other = np.array([7, "bee"], dtype=object)[_codes(y)]  # in the same order
+    sparse = br.suspects_from_classifier(LogisticRegression(), coo_matrix(X), other, cv=np.int64(3), rounds=2)
+    np.testing.assert_allclose(prob_wrong(sparse, 100), prob_wrong(plain, 100), atol=1e-6)
 
 
 def test_trees_on_a_table_with_gaps_and_a_class_of_few():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import indexable
 
 from bayesrepair.cross_fitting.levels import LEVELS, AtLevel, Task, level_weights
 from bayesrepair.cross_fitting.training import Folds, left_out, normalised, probabilities, trained
@@ -168,7 +169,8 @@ def cross_fit(
     started = time.perf_counter()
     _refuse(classifier, rounds)
     given, rng = _labelled(X, y), np.random.default_rng(random_seed)
-    names, codes = np.unique(given.to_numpy(), return_inverse=True)
+    codes, names = pd.factorize(given.to_numpy(), sort=True)  # texts after numbers where there are both
+    (X,) = indexable(X)  # not every sparse matrix is one
     folds = Folds(cv, codes, random_seed)
     splits = [folds.split() for _ in range(rounds)]
     labels = np.eye(len(names))[codes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,9 @@ class Folds:
             got = f"{len(count)}, the smallest of {count.min(initial=len(codes))}"
             raise DataError("at least two classes of at least two rows", got, "Leave out rows of rarer classes.")
         self._codes = codes
-        self._given = None if isinstance(cv, int) else list(check_cv(cv, codes, classifier=True).split(codes, codes))
-        self._number = min(cv, int(count.min())) if isinstance(cv, int) else 0
+        drawn = isinstance(cv, Integral)
+        self._given = None if drawn else list(check_cv(cv, codes, classifier=True).split(codes, codes))
+        self._number = min(int(cv), int(count.min())) if drawn else 0
         self._seeds = np.random.default_rng(random_seed)
 
     def split(self) -> Split:
