@@ -78,9 +78,11 @@ def suspects_from_classifier(
         q_ic ∝ π_ic T_cy,  π_i = softmax(β log p_i + b),
 
     T being the transition from true to given classes and β ~ N(1, 1): the EM algorithm of a model of wrong labels
-    (Raykar et al. 2010), with cross-fitting between its steps, so that no row's own label speaks for itself. That is
-    done for error rates from half a per cent to 35 %, which are then weighted by how well the labels of left-out rows
-    were predicted at each (`bayesrepair.cross_fitting.levels`).
+    (Raykar et al. 2010), with cross-fitting between its steps, so that no row is judged by a classifier that saw its
+    label. What its label taught of rows like it still comes back in later rounds: wrong labels look a little better
+    than they are, most of all to classifiers that look at few neighbours. All that is done for error rates from half a
+    per cent to 35 %, which are then weighted by how well the labels of left-out rows were predicted at each
+    (`bayesrepair.cross_fitting.levels`).
 
     Parameters
     ----------
@@ -93,7 +95,8 @@ def suspects_from_classifier(
     y : array or Series, shape (N,)
         Labels.
     cv : int, splitter or iterable
-        As in scikit-learn; a number means stratified folds, drawn anew in each round.
+        As in scikit-learn; a number means stratified folds, drawn anew in each round, no more than the smallest class
+        has rows.
     rounds : int
         At least 2; the first learns the labels as they stand.
     trusted : row ids, optional
@@ -111,7 +114,8 @@ def suspects_from_classifier(
     Returns
     -------
     Suspects
-        ``surprise`` is that of the labels as they stand.
+        ``surprise`` is that of the labels as they stand. ``suspects.relabel`` and ``.drop`` change the recalibration of
+        the first round, not the classifier: for that, take the rows from ``suspects.frame()``.
 
     Raises
     ------
