@@ -63,6 +63,13 @@ def test_wrong_labels_come_first_and_earlier_than_without_training_again(found):
     assert average_precision_score(wrong, ours) > max(0.85, average_precision_score(wrong, plain) + 0.05)
 
 
+def test_status_is_about_a_classifier(found):
+    status = found.suspects.status
+    assert status.level == "checked"
+    assert "too sure of single ones" in status.message
+    assert "nuts" not in str(status)
+
+
 def test_how_many_are_wrong_is_learned_from_left_out_labels():
     """Three quarters at least where a seventh of all labels are wrong, next to none where none is."""
     for seed, rate in product(range(2), (0.0, 0.15)):
