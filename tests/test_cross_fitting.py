@@ -81,6 +81,16 @@ def test_how_many_are_wrong_is_learned_from_left_out_labels():
         assert 0.75 * wrong.sum() <= count.mean <= max(2.0, 1.1 * wrong.sum())
 
 
+def test_a_share_of_no_neighbours_is_no_certainty():
+    X, y, _, _ = wide(n=100)
+    codes = _codes(y)
+    split = Folds(5, codes, 0).split()
+    found = left_out(KNeighborsClassifier(3), X, np.eye(5)[codes], split)
+    np.testing.assert_allclose(found.min(), 0.5 / 80, rtol=0.05)  # of 80 rows trained on
+    linear = left_out(LogisticRegression(C=1e4), X, np.eye(5)[codes], split)
+    assert linear.min() < 1e-4  # it can be sure
+
+
 def test_weights_of_levels_are_prior_times_log_scores():
     noise = LabelNoise()
     score = np.zeros((len(RATES), 50))

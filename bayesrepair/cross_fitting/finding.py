@@ -52,7 +52,8 @@ class CrossFitted:
         """Probability of each true class, recalibrated as those of left-out rows were, (N, K)."""
         model, draws = self.suspects.fit.model, thinned(self.suspects.fit.draws, np.shape(X)[0])
         classes = len(model.outcome.classes or ())
-        rows = model.rows(probabilities(self.classifier, X, classes))
+        log_p = np.log(probabilities(self.classifier, X, classes, len(self.suspects.fit.rows)))
+        rows = model.rows(normalised(log_p))
         blocks = row_blocks(rows, len(draws), outputs=classes)
         return np.concatenate([np.einsum("s,snk->nk", draws.weights, model.predict(draws.theta, b)) for _, b in blocks])
 

@@ -66,11 +66,14 @@ def trained(classifier: Any, X: Any, share: np.ndarray) -> Any:
     return clone(classifier).fit(_safe_indexing(X, row), code, **{name: weight})
 
 
-def probabilities(classifier: Any, X: Any, classes: int) -> np.ndarray:
-    """Of each class, those unknown to the classifier with a zero, (N, K)."""
+def probabilities(classifier: Any, X: Any, classes: int, rows: int) -> np.ndarray:
+    """Of each class, (N, K): 0, also of classes unknown to it, is half a row of those it was trained on.
+
+    Where the classifier gives smaller ones, it is the smallest of them.
+    """
     found = np.zeros((np.shape(X)[0], classes))
     found[:, classifier.classes_] = classifier.predict_proba(X)
-    return found
+    return np.maximum(found, max(SMALLEST, min(0.5 / rows, float(found[found > 0].min()))))
 
 
 def left_out(
@@ -86,8 +89,8 @@ def left_out(
     found, seen = np.zeros_like(share), np.zeros(len(share))
     for train, test in split:
         model = trained(classifier, _safe_indexing(X, train), share[train])
-        predicted = probabilities(model, _safe_indexing(X, test), share.shape[1])
-        found[test] += np.log(np.maximum(predicted, SMALLEST))
+        predicted = probabilities(model, _safe_indexing(X, test), share.shape[1], len(train))
+        found[test] += np.log(predicted)
         seen[test] += 1
         advance(len(test))
     if (seen == 0).any():
