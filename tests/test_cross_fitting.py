@@ -17,6 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 import bayesrepair as br
 from bayesrepair.cross_fitting import cross_fit
@@ -79,6 +80,17 @@ def test_how_many_are_wrong_is_learned_from_left_out_labels():
         y = np.where(wrong, np.unique(true)[(_codes(true) + rng.integers(1, 5, len(true))) % 5], true)
         count = br.suspects_from_classifier(LogisticRegression(), X, y).expected_count
         assert 0.75 * wrong.sum() <= count.mean <= max(2.0, 1.1 * wrong.sum())
+
+
+def test_smoothing_is_no_evidence_of_wrong_labels():
+    """Classes that overlap, no label wrong, and a classifier that is the better for training on smoother labels."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 3))
+    y = (rng.random(300) < 1 / (1 + np.exp(-2.2 * X[:, 0] - X[:, 1]))).astype(int)
+    tree = DecisionTreeClassifier(max_depth=4, random_state=0)
+    suspects = br.suspects_from_classifier(tree, X, y, rounds=2)
+    assert suspects.status.level == "checked"
+    assert suspects.expected_count.low == suspects.expected_precision(20).low == 0
 
 
 def test_a_share_of_no_neighbours_is_no_certainty():

@@ -27,7 +27,7 @@ from bayesrepair.suspects.finding import suspects_in
 from bayesrepair.suspects.noise_evidence import noise_status
 from bayesrepair.suspects.result import convergence
 from bayesrepair.suspects.reviewed_rows import as_stood
-from bayesrepair.suspects.suspicion import Evidence, evidence, noise_evidence, surprise, thinned
+from bayesrepair.suspects.suspicion import evidence, noise_evidence, surprise, thinned
 
 ROUNDS, FOLDS = 4, 5
 NOISES = 1000  # draws of the noise, over all levels
@@ -191,10 +191,12 @@ def cross_fit(
         task = Task(classifier, X, given, tuple(names.tolist()), spec, source, splits)
         found = [task.at(level, first, advance) for level in LEVELS]
     share = level_weights(found, spec)
-    noisy = _pooled(task, known, found, share, rng)
+    smooth = task.calibration(normalised(np.tensordot(share, [np.log(one.probability) for one in found], axes=1)))
+    noisy = _with_noise(smooth, task, found, share, rng)
     surprising = surprise(plain, plain.rows)
     seen, frame = suspects_in(noisy, known, surprising, rng, None, progressbar=progressbar)
-    speaks = noise_evidence(noisy, known, seen, surprising)
+    rival = min(surprising, surprise(smooth, smooth.rows), key=np.sum)  # smoother, which helps without wrong labels too
+    speaks = noise_evidence(noisy, known, seen, rival)
     status = noise_status(speaks, **convergence(noisy), stand_in=ON_AVERAGE)
     suspects = Suspects(plain, noisy, frame, known, seen, status, time.perf_counter() - started, speaks)
     return CrossFitted(suspects, trained(classifier, X, np.tensordot(share, [one.truth for one in found], axes=1)))
@@ -235,17 +237,15 @@ def _ids(trusted: Any) -> Any:
     return trusted
 
 
-def _pooled(task: Task, known: Evidence, found: list[AtLevel], share: np.ndarray, rng: np.random.Generator) -> Fit:
+def _with_noise(smooth: Fit, task: Task, found: list[AtLevel], share: np.ndarray, rng: np.random.Generator) -> Fit:
     """One noise-aware fit of all levels: mean log probabilities, noise by the levels' weights, calibrated given that.
 
     The noise keeps the distribution that left-out labels gave it: from the pooled predictions alone it could not be
     learned (a cut between two modules; Plummer 2015, doi:10.1007/s11222-014-9503-z).
     """
-    log_p = np.tensordot(share, [np.log(one.probability) for one in found], axes=1)
-    fit = task.calibration(normalised(log_p))
-    assert isinstance(fit.model, SoftmaxModel)
-    rows = fit.rows if task.source is None else with_source(fit.rows, task.source)
+    assert isinstance(smooth.model, SoftmaxModel)
+    rows = smooth.rows if task.source is None else with_source(smooth.rows, task.source)
     at = rng.choice(len(found), NOISES, p=share)
     theta = np.stack([found[k].theta[rng.integers(len(found[k].theta))] for k in at])
-    model = fit.model.with_noise(task.noise)
+    model = smooth.model.with_noise(task.noise)
     return Fit(model, rows, calibrated(model, rows, theta))
