@@ -41,8 +41,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
     ----------
     model : {"logistic"}, str, scikit-learn classifier or callable
         ``"logistic"``: multinomial logistic regression on standardised columns, by the Gaussian at the mode: tenths of
-        a second, nothing is compiled; where it has more than a coefficient for every four rows, as a classifier. A
-        classifier with ``predict_proba``: cross-fitted on what is probably right, see
+        a second, nothing is compiled; where it has more than a coefficient for every four rows, and every class two
+        rows, as a classifier. A classifier with ``predict_proba``: cross-fitted on what is probably right, see
         `bayesrepair.suspects_from_classifier`. A formula such as ``"x0 + x1:x2"`` in the names of the columns
         (``x0``, ``x1``, … for an array): a Bambi model. A callable gets a table, those columns and ``label`` (classes
         as texts), and returns a `Fit`. A DataFrame may hold words, dates and gaps among its numbers: a classifier
@@ -136,7 +136,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
             check_consistent_length(X, y)
         else:
             finite: Any = "allow-nan" if self._has_classifier else True
-            X, y = validate_data(self, X, y, ensure_min_samples=2, ensure_all_finite=finite)
+            numbers, y = validate_data(self, X, y, ensure_min_samples=2, ensure_all_finite=finite)
+            X = self._for_model(X, numbers)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -164,6 +165,10 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
     def _has_classifier(self) -> bool:
         return hasattr(self.model, "fit") and not isinstance(self.model, type)
 
+    def _for_model(self, X: Any, numbers: Any) -> Any:
+        """Features as the model gets them: of a DataFrame, a pipeline may want columns by name."""
+        return X if self._has_classifier and isinstance(X, pd.DataFrame) else numbers
+
     @property
     def _is_logistic(self) -> bool:
         return isinstance(self.model, str) and self.model == LOGISTIC
@@ -176,7 +181,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
             return None, X
         x = self._features(X, codes, row)
         wide = (x.shape[1] + 1) * (len(self.classes_) - 1) > MOST_COEFFICIENTS * len(x)
-        return (LogisticRegression(max_iter=5000, tol=1e-3) if wide else None), x
+        divisible = np.bincount(codes).min() > 1  # folds need two rows of each class
+        return (LogisticRegression(max_iter=5000, tol=1e-3) if wide and divisible else None), x
 
     def _features(self, X: Any, codes: np.ndarray, row: pd.Index) -> np.ndarray:
         """Standardised columns of the training rows, and how to make them of others."""
@@ -240,7 +246,8 @@ class LabelAuditor(ClassifierMixin, BaseEstimator):
         """Probability of each true class, (N, d) → (N, K), labels' errors taken out."""
         check_is_fitted(self)
         finite: Any = "allow-nan" if self._has_classifier else True
-        X = validate_data(self, X, reset=False, skip_check_array=self._mixed, ensure_all_finite=finite)
+        numbers = validate_data(self, X, reset=False, skip_check_array=self._mixed, ensure_all_finite=finite)
+        X = self._for_model(X, numbers)
         fit, row = self.suspects_.fit, pd.RangeIndex(len(X))
         if self._is_logistic:
             X = self._coded(self._table(X, row), training=False) if self._mixed else self._standardised(X)

@@ -5,8 +5,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.sparse import coo_matrix
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
@@ -15,6 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 import bayesrepair as br
 from bayesrepair.cross_fitting import cross_fit
@@ -61,6 +64,13 @@ def test_wrong_labels_come_first_and_earlier_than_without_training_again(found):
     assert average_precision_score(wrong, ours) > max(0.85, average_precision_score(wrong, plain) + 0.05)
 
 
+def test_status_is_about_a_classifier(found):
+    status = found.suspects.status
+    assert status.level == "checked"
+    assert "too sure of single ones" in status.message
+    assert "nuts" not in str(status)
+
+
 def test_how_many_are_wrong_is_learned_from_left_out_labels():
     """Three quarters at least where a seventh of all labels are wrong, next to none where none is."""
     for seed, rate in product(range(2), (0.0, 0.15)):
@@ -70,6 +80,27 @@ def test_how_many_are_wrong_is_learned_from_left_out_labels():
         y = np.where(wrong, np.unique(true)[(_codes(true) + rng.integers(1, 5, len(true))) % 5], true)
         count = br.suspects_from_classifier(LogisticRegression(), X, y).expected_count
         assert 0.75 * wrong.sum() <= count.mean <= max(2.0, 1.1 * wrong.sum())
+
+
+def test_smoothing_is_no_evidence_of_wrong_labels():
+    """Classes that overlap, no label wrong, and a classifier that is the better for training on smoother labels."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 3))
+    y = (rng.random(300) < 1 / (1 + np.exp(-2.2 * X[:, 0] - X[:, 1]))).astype(int)
+    tree = DecisionTreeClassifier(max_depth=4, random_state=0)
+    suspects = br.suspects_from_classifier(tree, X, y, rounds=2)
+    assert suspects.status.level == "checked"
+    assert suspects.expected_count.low == suspects.expected_precision(20).low == 0
+
+
+def test_a_share_of_no_neighbours_is_no_certainty():
+    X, y, _, _ = wide(n=100)
+    codes = _codes(y)
+    split = Folds(5, codes, 0).split()
+    found = left_out(KNeighborsClassifier(3), X, np.eye(5)[codes], split)
+    np.testing.assert_allclose(found.min(), 0.5 / 80, rtol=0.05)  # of 80 rows trained on
+    linear = left_out(LogisticRegression(C=1e4), X, np.eye(5)[codes], split)
+    assert linear.min() < 1e-4  # it can be sure
 
 
 def test_weights_of_levels_are_prior_times_log_scores():
@@ -136,6 +167,14 @@ def test_what_takes_no_weights_is_trained_on_the_most_probable_class():
     np.testing.assert_array_equal(model.predict(POINTS), SHARE.argmax(axis=1))
 
 
+def test_sparse_features_and_labels_of_any_kind():
+    X, y, _, _ = wide(n=100, d=3, classes=2)
+    plain = br.suspects_from_classifier(LogisticRegression(), X, y, cv=3, rounds=2)
+    other = np.array([7, "bee"], dtype=object)[_codes(y)]  # in the same order
+    sparse = br.suspects_from_classifier(LogisticRegression(), coo_matrix(X), other, cv=np.int64(3), rounds=2)
+    np.testing.assert_allclose(prob_wrong(sparse, 100), prob_wrong(plain, 100), atol=1e-6)
+
+
 def test_trees_on_a_table_with_gaps_and_a_class_of_few():
     rng = np.random.default_rng(1)
     n = 240
@@ -187,6 +226,18 @@ def test_wide_logistic_regressions_are_cross_fitted():
     assert (auditor.predict(X) == true).mean() > 0.9
     narrow = br.LabelAuditor().fit(X[:, :2], np.where(true == "ant", "ant", "other"))
     assert not hasattr(narrow, "classifier_")
+    alone = br.LabelAuditor().fit(X[:12], ["ant"] * 6 + ["bee"] * 5 + ["cow"])
+    assert not hasattr(alone, "classifier_")
+    assert np.isfinite(alone.prob_wrong_).all()
+
+
+def test_pipelines_find_columns_of_numbers_by_name():
+    X, y, _, _ = wide(n=100, d=3, classes=2)
+    frame = pd.DataFrame(X, columns=["left", "right", "noise"])
+    columns = make_column_transformer((StandardScaler(), ["left", "right"]))
+    auditor = br.LabelAuditor(make_pipeline(columns, LogisticRegression())).fit(frame, y)
+    assert auditor.classifier_[-1].n_features_in_ == 2
+    np.testing.assert_allclose(auditor.predict_proba(frame.iloc[:9]), auditor.predict_proba(frame)[:9])
 
 
 class Mute(ClassifierMixin, BaseEstimator):
@@ -208,9 +259,13 @@ def test_what_cannot_be_done_is_said():
         br.suspects_from_classifier(LogisticRegression(), X, y, trusted=pd.DataFrame(X))
     with pytest.raises(DataError, match="a label for each of 100 rows"):
         br.suspects_from_classifier(LogisticRegression(), X, y[:-1])
+    with pytest.raises(DataError, match=r"rows of X, in their order; got another index.*y\.loc\[X\.index\]"):
+        br.suspects_from_classifier(LogisticRegression(), pd.DataFrame(X, index=np.arange(100)[::-1]), pd.Series(y))
+    with pytest.raises(DataError, match="one label a row"):
+        br.suspects_from_classifier(LogisticRegression(), X, y[:, None])
     with pytest.raises(DataError, match="row 3"):
         br.suspects_from_classifier(LogisticRegression(), X, [None if i == 3 else v for i, v in enumerate(y)])
-    with pytest.raises(DataError, match="two classes of at least two rows"):
+    with pytest.raises(DataError, match=r"two classes of at least two rows; got 2, the smallest of 1\."):
         br.suspects_from_classifier(LogisticRegression(), X, ["one"] + ["two"] * 99)
     with pytest.raises(DataError, match="50 rows never left out"):
         br.suspects_from_classifier(LogisticRegression(), X, y, cv=[(np.arange(50), np.arange(50, 100))])

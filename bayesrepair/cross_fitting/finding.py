@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils import indexable
 
 from bayesrepair.cross_fitting.levels import LEVELS, AtLevel, Task, level_weights
 from bayesrepair.cross_fitting.training import Folds, left_out, normalised, probabilities, trained
@@ -26,10 +27,11 @@ from bayesrepair.suspects.finding import suspects_in
 from bayesrepair.suspects.noise_evidence import noise_status
 from bayesrepair.suspects.result import convergence
 from bayesrepair.suspects.reviewed_rows import as_stood
-from bayesrepair.suspects.suspicion import Evidence, evidence, noise_evidence, surprise, thinned
+from bayesrepair.suspects.suspicion import evidence, noise_evidence, surprise, thinned
 
 ROUNDS, FOLDS = 4, 5
 NOISES = 1000  # draws of the noise, over all levels
+ON_AVERAGE = "a recalibrated classifier is right about its rows on average, and can be too sure of single ones"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,8 @@ class CrossFitted:
         """Probability of each true class, recalibrated as those of left-out rows were, (N, K)."""
         model, draws = self.suspects.fit.model, thinned(self.suspects.fit.draws, np.shape(X)[0])
         classes = len(model.outcome.classes or ())
-        rows = model.rows(probabilities(self.classifier, X, classes))
+        log_p = np.log(probabilities(self.classifier, X, classes, len(self.suspects.fit.rows)))
+        rows = model.rows(normalised(log_p))
         blocks = row_blocks(rows, len(draws), outputs=classes)
         return np.concatenate([np.einsum("s,snk->nk", draws.weights, model.predict(draws.theta, b)) for _, b in blocks])
 
@@ -77,9 +80,11 @@ def suspects_from_classifier(
         q_ic ∝ π_ic T_cy,  π_i = softmax(β log p_i + b),
 
     T being the transition from true to given classes and β ~ N(1, 1): the EM algorithm of a model of wrong labels
-    (Raykar et al. 2010), with cross-fitting between its steps, so that no row's own label speaks for itself. That is
-    done for error rates from half a per cent to 35 %, which are then weighted by how well the labels of left-out rows
-    were predicted at each (`bayesrepair.cross_fitting.levels`).
+    (Raykar et al. 2010), with cross-fitting between its steps, so that no row is judged by a classifier that saw its
+    label. What its label taught of rows like it still comes back in later rounds: wrong labels look a little better
+    than they are, most of all to classifiers that look at few neighbours. All that is done for error rates from half a
+    per cent to 35 %, which are then weighted by how well the labels of left-out rows were predicted at each
+    (`bayesrepair.cross_fitting.levels`).
 
     Parameters
     ----------
@@ -92,7 +97,8 @@ def suspects_from_classifier(
     y : array or Series, shape (N,)
         Labels.
     cv : int, splitter or iterable
-        As in scikit-learn; a number means stratified folds, drawn anew in each round.
+        As in scikit-learn; a number means stratified folds, drawn anew in each round, no more than the smallest class
+        has rows.
     rounds : int
         At least 2; the first learns the labels as they stand.
     trusted : row ids, optional
@@ -110,7 +116,8 @@ def suspects_from_classifier(
     Returns
     -------
     Suspects
-        ``surprise`` is that of the labels as they stand.
+        ``surprise`` is that of the labels as they stand. ``suspects.relabel`` and ``.drop`` change the recalibration of
+        the first round, not the classifier: for that, take the rows from ``suspects.frame()``.
 
     Raises
     ------
@@ -168,7 +175,8 @@ def cross_fit(
     started = time.perf_counter()
     _refuse(classifier, rounds)
     given, rng = _labelled(X, y), np.random.default_rng(random_seed)
-    names, codes = np.unique(given.to_numpy(), return_inverse=True)
+    codes, names = pd.factorize(given.to_numpy(), sort=True)  # texts after numbers where there are both
+    (X,) = indexable(X)  # not every sparse matrix is one
     folds = Folds(cv, codes, random_seed)
     splits = [folds.split() for _ in range(rounds)]
     labels = np.eye(len(names))[codes]
@@ -183,11 +191,13 @@ def cross_fit(
         task = Task(classifier, X, given, tuple(names.tolist()), spec, source, splits)
         found = [task.at(level, first, advance) for level in LEVELS]
     share = level_weights(found, spec)
-    noisy = _pooled(task, known, found, share, rng)
+    smooth = task.calibration(normalised(np.tensordot(share, [np.log(one.probability) for one in found], axes=1)))
+    noisy = _with_noise(smooth, task, found, share, rng)
     surprising = surprise(plain, plain.rows)
     seen, frame = suspects_in(noisy, known, surprising, rng, None, progressbar=progressbar)
-    speaks = noise_evidence(noisy, known, seen, surprising)
-    status = noise_status(speaks, **convergence(noisy))
+    rival = min(surprising, surprise(smooth, smooth.rows), key=np.sum)  # smoother, which helps without wrong labels too
+    speaks = noise_evidence(noisy, known, seen, rival)
+    status = noise_status(speaks, **convergence(noisy), stand_in=ON_AVERAGE)
     suspects = Suspects(plain, noisy, frame, known, seen, status, time.perf_counter() - started, speaks)
     return CrossFitted(suspects, trained(classifier, X, np.tensordot(share, [one.truth for one in found], axes=1)))
 
@@ -203,10 +213,16 @@ def _refuse(classifier: Any, rounds: int) -> None:
 
 def _labelled(X: Any, y: Any) -> pd.Series:
     """Labels by row id."""
-    index = next((part.index for part in (y, X) if isinstance(part, pd.Series | pd.DataFrame)), None)
-    given = pd.Series(np.asarray(y, dtype=object), index=index)
-    if len(given) != np.shape(X)[0]:
-        raise DataError(f"a label for each of {np.shape(X)[0]} rows", f"{len(given)}")
+    labels = np.asarray(y, dtype=object)
+    if labels.ndim != 1:
+        raise DataError("one label a row", f"labels of shape {labels.shape}", "Pass a single column.")
+    if len(labels) != np.shape(X)[0]:
+        raise DataError(f"a label for each of {np.shape(X)[0]} rows", f"{len(labels)}")
+    own = [part.index for part in (y, X) if isinstance(part, pd.Series | pd.DataFrame)]
+    if len(own) == 2 and not own[0].equals(own[1]):
+        remedy = "Pass y.loc[X.index], or y.to_numpy() where only the index differs."
+        raise DataError(f"labels of the {len(labels)} rows of X, in their order", "another index", remedy)
+    given = pd.Series(labels, index=own[0] if own else None)
     if given.isna().any():
         first = given.index[given.isna()][0]
         raise DataError("a label in every row", f"{int(given.isna().sum())} without, such as row {first!r}")
@@ -221,17 +237,15 @@ def _ids(trusted: Any) -> Any:
     return trusted
 
 
-def _pooled(task: Task, known: Evidence, found: list[AtLevel], share: np.ndarray, rng: np.random.Generator) -> Fit:
+def _with_noise(smooth: Fit, task: Task, found: list[AtLevel], share: np.ndarray, rng: np.random.Generator) -> Fit:
     """One noise-aware fit of all levels: mean log probabilities, noise by the levels' weights, calibrated given that.
 
     The noise keeps the distribution that left-out labels gave it: from the pooled predictions alone it could not be
     learned (a cut between two modules; Plummer 2015, doi:10.1007/s11222-014-9503-z).
     """
-    log_p = np.tensordot(share, [np.log(one.probability) for one in found], axes=1)
-    fit = task.calibration(normalised(log_p))
-    assert isinstance(fit.model, SoftmaxModel)
-    rows = fit.rows if task.source is None else with_source(fit.rows, task.source)
+    assert isinstance(smooth.model, SoftmaxModel)
+    rows = smooth.rows if task.source is None else with_source(smooth.rows, task.source)
     at = rng.choice(len(found), NOISES, p=share)
     theta = np.stack([found[k].theta[rng.integers(len(found[k].theta))] for k in at])
-    model = fit.model.with_noise(task.noise)
+    model = smooth.model.with_noise(task.noise)
     return Fit(model, rows, calibrated(model, rows, theta))

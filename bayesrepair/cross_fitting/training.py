@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ class Folds:
     def __init__(self, cv: Any, codes: np.ndarray, random_seed: int | None) -> None:
         count = np.bincount(codes)
         if len(count) < 2 or count.min() < 2:
-            raise DataError("at least two classes of at least two rows", f"classes of {count.tolist()} rows")
+            got = f"{len(count)}, the smallest of {count.min(initial=len(codes))}"
+            raise DataError("at least two classes of at least two rows", got, "Leave out rows of rarer classes.")
         self._codes = codes
-        self._given = None if isinstance(cv, int) else list(check_cv(cv, codes, classifier=True).split(codes, codes))
-        self._number = min(cv, int(count.min())) if isinstance(cv, int) else 0
+        drawn = isinstance(cv, Integral)
+        self._given = None if drawn else list(check_cv(cv, codes, classifier=True).split(codes, codes))
+        self._number = min(int(cv), int(count.min())) if drawn else 0
         self._seeds = np.random.default_rng(random_seed)
 
     def split(self) -> Split:
@@ -63,11 +66,14 @@ def trained(classifier: Any, X: Any, share: np.ndarray) -> Any:
     return clone(classifier).fit(_safe_indexing(X, row), code, **{name: weight})
 
 
-def probabilities(classifier: Any, X: Any, classes: int) -> np.ndarray:
-    """Of each class, those unknown to the classifier with a zero, (N, K)."""
+def probabilities(classifier: Any, X: Any, classes: int, rows: int) -> np.ndarray:
+    """Of each class, (N, K): 0, also of classes unknown to it, is half a row of those it was trained on.
+
+    Where the classifier gives smaller ones, it is the smallest of them.
+    """
     found = np.zeros((np.shape(X)[0], classes))
     found[:, classifier.classes_] = classifier.predict_proba(X)
-    return found
+    return np.maximum(found, max(SMALLEST, min(0.5 / rows, float(found[found > 0].min()))))
 
 
 def left_out(
@@ -83,8 +89,8 @@ def left_out(
     found, seen = np.zeros_like(share), np.zeros(len(share))
     for train, test in split:
         model = trained(classifier, _safe_indexing(X, train), share[train])
-        predicted = probabilities(model, _safe_indexing(X, test), share.shape[1])
-        found[test] += np.log(np.maximum(predicted, SMALLEST))
+        predicted = probabilities(model, _safe_indexing(X, test), share.shape[1], len(train))
+        found[test] += np.log(predicted)
         seen[test] += 1
         advance(len(test))
     if (seen == 0).any():

@@ -13,7 +13,7 @@ from bayesrepair.noise import Mechanism
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
-from bayesrepair.suspects.noise_evidence import noise_status
+from bayesrepair.suspects.noise_evidence import GAUSSIAN, noise_status
 from bayesrepair.suspects.result import Suspects, convergence
 from bayesrepair.suspects.reviewed_rows import Reviewed
 from bayesrepair.suspects.suspicion import (
@@ -125,7 +125,7 @@ def find_suspects(
     surprising = surprise(fit, train, client=client, progressbar=progressbar)
     found, frame = suspects_in(noisy, known, surprising, rng, fit.table, client=client, progressbar=progressbar)
     speaks = noise_evidence(noisy, known, found, surprising)
-    status = noise_status(speaks, **convergence(noisy))
+    status = noise_status(speaks, **convergence(noisy), stand_in=GAUSSIAN)
     return Suspects(fit, noisy, frame, known, found, status, seconds, speaks)
 
 

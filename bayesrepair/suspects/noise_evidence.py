@@ -15,6 +15,7 @@ GOOD_RHAT, ENOUGH = 1.01, 400.0  # r̂, and effective draws, that every paramete
 CLEAR = 0.95  # weight of the noise-aware model from which on its word is taken
 MUCH_OVERLAP = 0.1  # share of records that are exceptions by nature, beyond which the model's shape matters
 
+GAUSSIAN = "a Gaussian at the mode stands in for the posterior; of a PyMC model method='nuts' samples it"
 _ASK = "Have the first rows checked before the others, and pass what was found as reviewed=."
 _SHAPE = "Give the model more shape, such as from_table(..., basis='auto')."
 
@@ -103,21 +104,23 @@ class NoiseEvidence:
         )
 
 
-def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
+def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float, stand_in: str = GAUSSIAN) -> Status:
     """How far ``prob_wrong`` can be trusted.
 
     Parameters
     ----------
     evidence : NoiseEvidence
     rhat, ess : float
-        Of the noise-aware fit; nan for a Laplace approximation.
+        Of the noise-aware fit; nan where no chains were run.
+    stand_in : str
+        What is in the place of chains then.
 
     Returns
     -------
     Status
         ``unreliable``: the chains do not agree, or most rows like the suspects carry their class where the model
         expects another. ``checked``: a label that is wrong and an exception by nature cannot be told apart, more rows
-        carry the class of suspects than the model expects, or the posterior is a Gaussian at the mode. ``ok``: none.
+        carry the class of suspects than the model expects, or no chains were run. ``ok``: none.
 
     Examples
     --------
@@ -147,7 +150,7 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float) -> Status:
                 "predicts about as well, and the expected count and precision allow for no wrong label at all"
             )
     if np.isnan(rhat):
-        doubts.append("a Gaussian at the mode stands in for the posterior; method='nuts' samples it")
+        doubts.append(stand_in)
     if doubts:
         remedy = _ASK if evidence.shape == "ok" else f"{_SHAPE} {_ASK}"
         return Status("checked", f"{'; '.join(doubts)}; {evidence}", remedy)
