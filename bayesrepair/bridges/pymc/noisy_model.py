@@ -99,7 +99,7 @@ class NoisyPyMCModel(TrainablePyMCModel):
         ess: float,
         gradients: float,
     ) -> Draws:
-        """Draws of the posterior; chains that do not agree yet go on from where they are, for as long as they took.
+        """Draws of the posterior; chains that do not agree yet go on from where they ended, for as long again.
 
         The mass matrix is diagonal plus low rank, for rates of errors go along with the size of coefficients.
 
