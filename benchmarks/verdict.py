@@ -99,11 +99,12 @@ def by_model(frame: pd.DataFrame) -> pd.DataFrame:
     single = refits(frame)
     found = {}
     for model, lines in frame[frame["rung"] == "auto"].groupby("model", sort=False):
+        refitted = single.loc[single["model"] == model, "strict"]
         found[model] = {
             "edits × seeds": len(lines),
             "refit, s": lines["refit_wall"].median(),
             "refit ESS": lines["refit_ess"].median(),
-            "refits that pass": f"{single.loc[single['model'] == model, 'strict'].mean():.0%}",
+            "refits that pass": f"{refitted.mean():.0%}" if len(refitted) else "–",
             "strict": f"{lines['strict'].mean():.0%}",
             "false ok": int(lines["false_ok"].sum()),
             "false alarms": int(lines["false_alarm"].sum()),
