@@ -26,6 +26,8 @@ from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
+from bayesrepair.bridges.pymc.lowering import flattened
+
 _DOUBLES = types.CPointer(types.double)
 _DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
 _EXPANDED = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
@@ -83,7 +85,7 @@ def compiled_density(
 
     shapes = {name: tuple(variable.type.shape) for name, variable in parameters.items()}
     size = sum(int(np.prod(shape)) for shape in shapes.values())
-    function = _with_gradient(log_density, list(parameters.values()), size)
+    function = _with_gradient(log_density, list(parameters.values()))
     keys = {variable: f"shared {i}" for i, variable in enumerate(function.get_shared())}
     data = {key: _unwritable(variable.get_value()) for variable, key in keys.items()}
     user_data = make_user_data(keys, data)
@@ -105,17 +107,12 @@ def compiled_density(
     )
 
 
-def _with_gradient(log_density: Variable, parameters: Sequence[Any], size: int) -> Any:
+def _with_gradient(log_density: Variable, parameters: Sequence[Any]) -> Any:
     """PyTensor's function (P,) → (), (P,), in numba."""
     stable: Any = rewrite_graph(log_density, include=("canonicalize", "stabilize"))
     slopes: Any = pt.grad(stable, parameters)
     gradient = pt.concatenate([slope.ravel() for slope in slopes])
-    joined: Any = pt.tensor("joined", dtype="float64", shape=(size,))
-    pieces, first = {}, 0
-    for parameter in parameters:
-        last = first + int(np.prod(parameter.type.shape))
-        pieces[parameter] = joined[first:last].reshape(parameter.type.shape).astype(parameter.type.dtype)
-        first = last
+    joined, pieces = flattened(parameters)
     with pm.Model():  # whatever model the caller has open, parameters out of bounds have density zero
         return pm.compile([joined], clone_replace([stable, gradient], pieces), mode="NUMBA")
 

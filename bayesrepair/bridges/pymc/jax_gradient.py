@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pymc as pm
-import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 from pytensor.graph.replace import clone_replace
 from pytensor.graph.rewriting.utils import rewrite_graph
 
 from bayesrepair.bridges.pymc.callable_target import callable_target
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.bridges.pymc.lowering import flattened
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +73,7 @@ def jax_gradient(log_density: Variable, parameters: Sequence[Any]) -> JaxGradien
     """
     import jax
 
-    size = sum(int(np.prod(parameter.type.shape)) for parameter in parameters)
-    joined: Any = pt.tensor("joined", dtype="float64", shape=(size,))
-    pieces, first = {}, 0
-    for parameter in parameters:
-        last = first + int(np.prod(parameter.type.shape))
-        pieces[parameter] = joined[first:last].reshape(parameter.type.shape).astype(parameter.type.dtype)
-        first = last
+    joined, pieces = flattened(parameters)
     stable: Any = rewrite_graph(log_density, include=("canonicalize", "stabilize"))
     with pm.Model():  # whatever model the caller has open, parameters out of bounds have density zero
         function = pm.compile([joined], clone_replace([stable], pieces), mode="JAX")

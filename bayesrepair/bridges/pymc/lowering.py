@@ -43,6 +43,17 @@ def placeholder(model_variable: Variable, name: str | None = None, shape: tuple 
     return tensor
 
 
+def flattened(parameters: Sequence[Variable]) -> tuple[Variable, dict[Variable, Variable]]:
+    """One vector (P,) in the place of several parameters: the vector, and each parameter as a part of it."""
+    sizes = [int(np.prod(parameter.type.shape)) for parameter in parameters]
+    joined: Any = pt.tensor("joined", dtype="float64", shape=(sum(sizes),))
+    ends = np.cumsum(sizes)
+    return joined, {
+        parameter: joined[end - size : end].reshape(parameter.type.shape).astype(parameter.type.dtype)
+        for parameter, size, end in zip(parameters, sizes, ends, strict=True)
+    }
+
+
 def substituted(outputs: Sequence[Variable], replacements: Mapping[Variable, Variable]) -> list[Variable]:
     """Clone of the graphs with replacements, then frozen and lowered to plain tensors."""
     clones: list[Any] = rebuilt(outputs, replacements)
