@@ -9,10 +9,34 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+
+class Rate(ProgressColumn):
+    """How many a second, of late.
+
+    Examples
+    --------
+    >>> bar = Progress(get_time=iter(range(9)).__next__)
+    >>> task = bar.add_task("Scoring", total=4000)
+    >>> bar.advance(task, 1500)
+    >>> bar.advance(task, 1500)
+    >>> Rate().render(bar.tasks[0]).plain
+    '1,500/s'
+    """
+
+    def render(self, task: Task) -> Text:
+        """Text of the column; empty before anything was done."""
+        speed = task.finished_speed or task.speed
+        if speed is None:
+            return Text("")
+        return Text(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s", style="progress.data.speed")
 
 
 @contextmanager
@@ -28,6 +52,7 @@ def row_progress(title: str, total: int, *, shown: bool) -> Iterator[Callable[[i
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         disable=not shown,

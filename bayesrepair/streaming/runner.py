@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,8 +78,9 @@ def streamed(
             if client is not None and waiting:
                 _by_workers(client, function, pieces, waiting, kept, progress)
                 waiting = []
-            for k, columns in _here(function, pieces, waiting, progress):
-                kept.write(k, pieces[k].start, columns)
+            with closing(_here(function, pieces, waiting, progress)) as results:
+                for k, columns in results:
+                    kept.write(k, pieces[k].start, columns)
     except KeyboardInterrupt:
         if not kept.place:
             raise
@@ -94,7 +96,7 @@ def streamed(
 
 def _here(
     function: Piecewise, pieces: Sequence[Piece], waiting: Sequence[int], progress: Callable[[int], None]
-) -> Iterator[tuple[int, Columns]]:
+) -> Generator[tuple[int, Columns], None, None]:
     """Results of the pieces in their order, which are read one by one; the first is done alone, for it compiles."""
     threads = min(_processors(), len(waiting) - 1) if function.concurrent else 1
     alone = waiting if threads < 2 else waiting[:1]
