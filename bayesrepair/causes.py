@@ -368,7 +368,7 @@ def find_causes(
         that is summed over draws stays in float64. ``causes.arithmetic.error`` says what that changes, measured on a
         sample of rows.
     surprise : bool
-        Whether to compute the column ``surprise``, which takes most of the time of a pass; without it the column is nan
+        Whether to compute the column ``surprise``, which looks at every draw of each row; without it the column is nan
         and `Causes.search` refuses, and under a normal likelihood of few columns no draw is looked at row by row.
     progressbar : bool
     random_seed : int or Generator, optional

@@ -219,6 +219,16 @@ def test_a_run_that_was_interrupted_goes_on_where_it_was(problem, tmp_path):
         assert stop.calls == 2
 
 
+def test_a_run_on_threads_that_was_interrupted_goes_on_where_it_was(recognised, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "_processors", lambda: 3)
+    whole, store = scored(*recognised), tmp_path / "scores.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        Stop(patch, 3, KeyboardInterrupt())
+        with pytest.raises(ScoringInterrupted, match="same call again"):
+            scored(*recognised, store=store)
+    assert_same_bits(scored(*recognised, store=store), whole)
+
+
 def test_without_a_store_an_interrupt_is_an_interrupt(problem, monkeypatch):
     Stop(monkeypatch, 1, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt) as stopped:

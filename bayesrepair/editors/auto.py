@@ -34,11 +34,9 @@ class Auto:
     weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
     only where that is not ``ok``. Draws that are ``ok`` but few, all in all or for the 5 and 95 % quantiles of what
     they predict, get one more HMC move each where that is worth its time: the share of a refit that it may take rises
-    from nothing at 1200 effective draws (30 %) to all of it at 360. (Of 170 edits whose draws were left as they were,
-    the quantiles of 6 were further off than twice the noise of a refit, of draws worth 815 at most.) Where no rung is
-    ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the gradients
-    that it takes and the time of a first block of them; that of a refit from the last one in this process, or from the
-    sampling of the draws that are edited.
+    from nothing at 1200 effective draws (30 %) to all of it at 360. Where no rung is ``ok``, the best status wins, and
+    among equals the last rung. The cost of a rung is predicted from the gradients that it takes and the time of a first
+    block of them; that of a refit from the last one in this process, or from the sampling of the draws that are edited.
 
     Parameters
     ----------
