@@ -1,7 +1,8 @@
 """B1: edited posteriors against pools of refits.
 
 For every edit, five refits (4 × 1000 draws after 1000 of tuning) make the reference; where the posterior is
-log-concave, four of them are the draws of the first after eight HMC trajectories each at the edited posterior itself.
+log-concave, four of them are the draws of the first after five HMC trajectories each at the edited posterior itself
+(eight where they were made before).
 ``e`` is the mean over predictions of |Δ mean| / sd of the pool, ``n`` the same for each refit against the pool of the
 others, averaged.
 Strict rule of B1: e ≤ max(2n, .05), maximum ≤ max(2 n_max, .2), mean |log sd ratio| ≤ .1, shifts of the 5 and of the
@@ -43,7 +44,7 @@ from benchmarks.verdict import judge, report
 
 REFITS = 5
 TIMED = 1000  # gradients, to know what one takes
-RENEWALS = 8  # HMC trajectories that make a sample of one mode a new one
+RENEWALS = 5  # HMC trajectories that make a sample of one mode a new one
 CODE = kept.code_version()  # of what is loaded here, whatever becomes of the files while this runs
 RUNGS = tuple(name for name in ("weights", "transport", "moves", "resample", "retrain", "auto") if name in EDITORS)
 
@@ -105,7 +106,7 @@ class Bench:
         The sampler's own work beside the gradients is then left out, which makes the edit look dearer than it is.
         """
         taken = pool["sampled"].get("gradients")
-        if not self.problem.short or taken is None:
+        if not self.problem.slow or taken is None:
             return self.refit(edit, 999 + self.seed)[1]
         fit = self.problem.fit
         rows, weight = fit.net(*edit)

@@ -12,7 +12,6 @@ from benchmarks.models import Problem
 SIZES = (1, 5, 20, 50, 100, 200)
 INSERTED = (5, 20, 60)
 LARGEST_SHARE = 0.7  # of the rows; beyond it a deletion leaves hardly any data
-SHORT = ("delete 20 worst", "delete 200 random", "insert 20 failures", "relabel 20", "weaken 50 worst to .3")
 SEQUENCE = "delete 20 worst, one by one"
 
 type Edit = Sequence[br.Factor]
@@ -20,7 +19,7 @@ type Edit = Sequence[br.Factor]
 
 
 def edits(problem: Problem, seed: int) -> dict[str, Edit]:
-    """Every edit of this model by name; a part of them where a refit takes long."""
+    """Every edit of this model by name."""
     rng = np.random.default_rng(1000 + seed)
     fit, rows = problem.fit, problem.fit.rows
     worst = rows.row[np.argsort(mean_log_lik(fit, rows))]
@@ -41,7 +40,7 @@ def edits(problem: Problem, seed: int) -> dict[str, Edit]:
     found["relabel 20"] = _relabelled(problem, worst)
     found["weaken 50 worst to .3"] = [br.Factor(rows.take(worst[:50]), -0.7)]
     found[SEQUENCE] = [br.Factor(rows.take([row]), -1.0) for row in worst[:20]]
-    return {name: found[name] for name in SHORT if name in found} if problem.short else found
+    return found
 
 
 def mean_log_lik(fit: br.Fit, rows: br.Rows) -> np.ndarray:

@@ -173,10 +173,9 @@ seconds, the steadier figure on a shared machine. ``bias`` and ``MC`` are root
 mean squares in posterior sds: the Monte Carlo part from how the chains of the edited draws disagree, the bias what
 remains. ``false alarm``: unreliable although the strict rule is passed.
 Where a table has more than 1000 rows (3000 class probabilities) a fixed random part is compared. A sequence is 20 edits
-in turn, its cost the mean of one; retrain and peers make it in one step. Net, digits and the logistic regression with
-20 000 rows run a part of the edits. Roaches, negative binomial: each flat's Gamma effect integrated out, and random
-intercepts of the deciles of the count before the treatment, for the table has no groups; no errors are planted there,
-and relabelling puts the prediction in the place of the 20 worst counts."""
+in turn, its cost the mean of one; retrain and peers make it in one step. Roaches, negative binomial: each flat's Gamma
+effect integrated out, and random intercepts of the deciles of the count before the treatment, for the table has no
+groups; no errors are planted there, and relabelling puts the prediction in the place of the 20 worst counts."""
 
 
 def report(frame: pd.DataFrame, *, about: str, code: str, write: bool) -> None:

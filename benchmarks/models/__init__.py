@@ -22,7 +22,7 @@ MODELS: dict[str, Callable[..., Problem]] = {
     "logistic 2000 x 10": synthetic,
     "net": net,
     "digits": digits,
-    "logistic 20000 x 50": partial(synthetic, n_rows=20_000, n_params=50, short=True),
+    "logistic 20000 x 50": partial(synthetic, n_rows=20_000, n_params=50, slow=True),
 }
 
 __all__ = ["MODELS", "Problem"]

@@ -31,4 +31,4 @@ def digits(seed: int, posterior: Draws | None = None) -> Problem:
         pm.Categorical("y", logit_p=bias + squares @ slope, observed=labels.to_numpy(), dims="row")
     fit = fitted(model, seed, posterior)
     holdout = fit.model.rows({"x": x_test, "y": y_test})
-    return Problem(fit, holdout, np.flatnonzero(flipped.to_numpy()), y, short=True, log_concave=True)
+    return Problem(fit, holdout, np.flatnonzero(flipped.to_numpy()), y, slow=True, log_concave=True)

@@ -27,7 +27,7 @@ def breast_cancer(seed: int, posterior: Draws | None = None) -> Problem:
 
 
 def synthetic(
-    seed: int, posterior: Draws | None = None, *, n_rows: int = 2000, n_params: int = 10, short: bool = False
+    seed: int, posterior: Draws | None = None, *, n_rows: int = 2000, n_params: int = 10, slow: bool = False
 ) -> Problem:
     """Standard normal features, slopes of sd 2 / sqrt(d), 10 % of the labels flipped; 400 rows held out."""
     rng = np.random.default_rng([seed, n_rows])
@@ -36,7 +36,7 @@ def synthetic(
     slope = rng.normal(0, 2 / np.sqrt(d), d)
     y = (rng.random(len(x)) < 1 / (1 + np.exp(-(0.5 + x @ slope)))).astype(int)
     labels = pd.Series(y[:n_rows])
-    return _problem(x[:n_rows], labels, x[n_rows:], y[n_rows:], seed, posterior, short=short)
+    return _problem(x[:n_rows], labels, x[n_rows:], y[n_rows:], seed, posterior, slow=slow)
 
 
 def _problem(
@@ -47,7 +47,7 @@ def _problem(
     seed: int,
     posterior: Draws | None,
     *,
-    short: bool = False,
+    slow: bool = False,
 ) -> Problem:
     y, flipped = flip_labels(clean, rate=_FLIPPED, rng=np.random.default_rng(seed))
     with pm.Model(coords={"row": y.index, "feature": np.arange(x.shape[1])}) as model:
@@ -57,6 +57,4 @@ def _problem(
         pm.Bernoulli("y", logit_p=bias + features @ slope, observed=y.to_numpy(), dims="row")
     fit = fitted(model, seed, posterior)
     holdout = fit.model.rows({"x": x_test, "y": y_test})
-    return Problem(
-        fit, holdout, y.index[flipped.to_numpy()].to_numpy(), clean.to_numpy(), short=short, log_concave=True
-    )
+    return Problem(fit, holdout, y.index[flipped.to_numpy()].to_numpy(), clean.to_numpy(), slow=slow, log_concave=True)

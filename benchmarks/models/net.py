@@ -26,4 +26,4 @@ def net(seed: int, posterior: Draws | None = None) -> Problem:
         pm.Bernoulli("y", logit_p=bias + hidden @ out, observed=labels.to_numpy(), dims="row")
     fit = fitted(model, seed, posterior)
     holdout = fit.model.rows({"x": x[300:], "y": y[300:]})
-    return Problem(fit, holdout, np.flatnonzero(flipped.to_numpy()), y[:300], short=True)
+    return Problem(fit, holdout, np.flatnonzero(flipped.to_numpy()), y[:300], slow=True)

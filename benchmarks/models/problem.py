@@ -32,8 +32,8 @@ class Problem:
         Every training row's outcome without the planted errors.
     groups : array, shape (N,), optional
         The group of every training row.
-    short : bool
-        Whether a refit takes so long that only a part of the edits is run.
+    slow : bool
+        Whether a refit takes so long that its price is counted by its gradients.
     log_concave : bool
         Whether the posterior has one mode for certain: HMC moves then renew a refit.
     """
@@ -43,7 +43,7 @@ class Problem:
     bad: np.ndarray
     truth: np.ndarray | None = None
     groups: np.ndarray | None = None
-    short: bool = False
+    slow: bool = False
     log_concave: bool = False
 
     @cached_property

@@ -27,6 +27,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
 from bayesrepair.bridges.pymc.lowering import flattened
+from bayesrepair.bridges.pymc.vector_tanh import with_vector_tanh
 
 _DOUBLES = types.CPointer(types.double)
 _DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
@@ -114,7 +115,8 @@ def _with_gradient(log_density: Variable, parameters: Sequence[Any]) -> Any:
     gradient = pt.concatenate([slope.ravel() for slope in slopes])
     joined, pieces = flattened(parameters)
     with pm.Model():  # whatever model the caller has open, parameters out of bounds have density zero
-        return pm.compile([joined], clone_replace([stable, gradient], pieces), mode="NUMBA")
+        graphs = with_vector_tanh(clone_replace([stable, gradient], pieces))
+        return pm.compile([joined], graphs, mode="NUMBA")
 
 
 def _unwritable(values: Any) -> np.ndarray:
