@@ -141,6 +141,35 @@ def test_few_draws_of_a_transport_get_one_move_each(monkeypatch):
     assert error(result) < 0.1
 
 
+@dataclass(frozen=True)
+class Astray(Moves):
+    """A move that leads every draw away by one sd."""
+
+    def __call__(self, change, rng):
+        posterior, info = super().__call__(change, rng)
+        return replace(posterior, theta=posterior.theta + posterior.theta.std(axis=0), gradient=None), info
+
+
+@pytest.mark.parametrize(
+    ("rungs", "then", "serves"),
+    [
+        (("transport", "moves", "resample", "retrain"), [("resample", "ok")], "resample"),
+        (("transport", "moves"), [], "transport"),
+    ],
+)
+def test_few_draws_that_fail_once_moved_are_doubted_and_the_climb_goes_on(monkeypatch, rungs, then, serves):
+    monkeypatch.setitem(EDITORS, "transport", Lean)
+    monkeypatch.setitem(EDITORS, "moves", Astray)
+    monkeypatch.setattr("bayesrepair.editors.auto.Moves", Astray)
+    result = edited(seconds=1e9, rungs=rungs, priced=bool(then))  # without a refit a move has no price to compare
+    assert tried(result) == [("transport", "checked"), ("moves", "unreliable"), *then]
+    assert result.info.rung == serves
+    assert result.status.level == ("ok" if then else "checked")
+    assert "moved once more, fail the check" in str(result.info.attempts[0].status)
+    again = edited(rungs=tuple(name for name, _ in tried(result)), priced=False)
+    assert tried(again) == tried(result)
+
+
 @pytest.mark.parametrize("seconds", [1e9, 1e-9])
 def test_the_rungs_that_were_tried_repeat_the_climb_without_the_clock(monkeypatch, seconds):
     monkeypatch.setitem(EDITORS, "transport", Lean)

@@ -23,6 +23,7 @@ PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard er
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 ENOUGH = 2 / 3  # of plenty: fewer are worth more time
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
+_DOUBTED = "Use method='retrain' where more than the means of predictions counts."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 
 
@@ -34,9 +35,11 @@ class Auto:
     weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
     only where that is not ``ok``. Draws that are ``ok`` but few, all in all or for the 5 and 95 % quantiles of what
     they predict, get one more HMC move each where that is worth its time: the share of a refit that it may take rises
-    from nothing at 1200 effective draws (30 %) to all of it at 360. Where no rung is ``ok``, the best status wins, and
-    among equals the last rung. The cost of a rung is predicted from the gradients that it takes and the time of a first
-    block of them; that of a refit from the last one in this process, or from the sampling of the draws that are edited.
+    from nothing at 1200 effective draws (30 %) to all of it at 360. Where the moved draws fail the check, that tells
+    against the draws they came from: these are ``checked``, and the climb goes on. Where no rung is ``ok``, the best
+    status wins, and among equals the last rung. The cost of a rung is predicted from the gradients that it takes and
+    the time of a first block of them; that of a refit from the last one in this process, or from the sampling of the
+    draws that are edited.
 
     Parameters
     ----------
@@ -72,9 +75,12 @@ class Auto:
         prices = Prices(change, refittable=self.priced and usable[-1][0] == "retrain")
         climb = _Climb(change, rng, prices, refused, self.priced)
         for k, (name, editor) in enumerate(usable):
+            if climb.doubted and isinstance(editor, Moves):
+                continue  # it is the moves that failed
             climb.take(name, editor, left=[later for _, later in usable[k + 1 :]])
-            if climb.ended:
+            if climb.ended and not climb.doubted:
                 climb.move_the_few(usable[k if self.priced else k + 1 :])
+            if climb.ended:
                 break
         return climb.result()
 
@@ -110,6 +116,8 @@ class _Climb:
         Rungs that were left out, and why; grows.
     priced : bool
         See `Auto`.
+    doubted : bool
+        Whether draws that were ``ok`` failed the check once they were moved.
     """
 
     change: Change
@@ -121,6 +129,7 @@ class _Climb:
     best: tuple[Posterior, Info] | None = None
     aside: tuple[Draws, Info] | None = None
     transported: Draws | None = None
+    doubted: bool = False
 
     def take(self, name: str, editor: Editor, *, left: list[Editor]) -> None:
         """Try a rung, or note why it is left out; ``left`` are the rungs after it."""
@@ -174,6 +183,18 @@ class _Climb:
             started = time.perf_counter()
             moved, found = mover(self.change, self.rng)
             self._judge("moves", moved, found, time.perf_counter() - started)
+            if self.attempts[-1].status.level == "unreliable":
+                self._doubt()
+
+    def _doubt(self) -> None:
+        """Call the best ``checked``: moved by HMC, which leaves the right draws right, they fail the check."""
+        assert self.best is not None  # it was moved
+        posterior, info = self.best
+        assert info.status is not None  # kept with one
+        why = f"{info.status.message}; but its draws, moved once more, fail the check"
+        attempt = replace(info.attempts[-1], status=Status("checked", why, _DOUBTED))
+        self.attempts[self.attempts.index(info.attempts[-1])] = attempt
+        self.best, self.doubted = (posterior, replace(info, status=attempt.status, attempts=(attempt,))), True
 
     def _worth(self, posterior: Draws, info: Info) -> float:
         """Seconds that more effective draws may take."""
