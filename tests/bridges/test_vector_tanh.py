@@ -22,8 +22,9 @@ def each(x, out):
         out[i] = tanh(x[i])
 
 
-def scalar_operations(graphs):
-    return {type(getattr(node.op, "scalar_op", None)) for node in applys_between([], graphs)}
+def operations(graphs):
+    """Types of the operations of some graphs, those on numbers by what they do to each."""
+    return {type(getattr(node.op, "scalar_op", node.op)) for node in applys_between([], graphs)}
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,9 @@ def test_graphs_keep_their_values(mode, shape):
     x = pt.dmatrix("x")
     before = [pt.tanh(x).sum(), pt.grad(pt.sqr(pt.tanh(x)).sum(), x)]
     after = with_vector_tanh(before)
-    assert Tanh in scalar_operations(before)  # they are left as they were
-    assert Tanh not in scalar_operations(after)
-    assert VectorTanh in scalar_operations(after)
+    assert Tanh in operations(before)  # they are left as they were
+    assert Tanh not in operations(after)
+    assert VectorTanh in operations(after)
     value = RNG.normal(scale=2, size=shape)
     t = np.tanh(value)
     for got, expected in zip(
@@ -70,7 +71,7 @@ def test_graphs_keep_their_values(mode, shape):
 
 def test_single_precision_is_left_alone():
     x = pt.fmatrix("x")
-    assert VectorTanh not in scalar_operations(with_vector_tanh([pt.tanh(x)]))
+    assert VectorTanh not in operations(with_vector_tanh([pt.tanh(x)]))
 
 
 def test_the_density_of_a_net_has_the_slope_of_finite_differences():

@@ -11,18 +11,18 @@ from typing import Any
 
 import numba
 import numpy as np
-from pytensor.graph.basic import Variable
+import pytensor.tensor as pt
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
-from pytensor.link.numba.dispatch.basic import numba_njit
-from pytensor.link.numba.dispatch.scalar import register_scalar_funcify, scalar_op_cache_key
-from pytensor.scalar.basic import Tanh, UnaryScalarOp, same_out
+from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
+from pytensor.scalar.basic import Tanh
 from pytensor.tensor.elemwise import Elemwise
 
 from bayesrepair.numerics.simd import exp_falling
 
 _SMALL = 0.625
-_VERSION = 3  # of the arithmetic: part of the name under which machine code is kept
 
 
 @numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
@@ -43,36 +43,47 @@ def tanh(x):
     return small if size < _SMALL else large
 
 
-class VectorTanh(UnaryScalarOp):
-    """``tanh`` of one number, for graphs whose gradient is taken already."""
+@numba.njit(error_model="numpy", fastmath={"contract"})
+def _each(x, out):
+    for i in range(x.size):
+        out[i] = tanh(x[i])
 
-    nfunc_spec = ("tanh", 1, 1)
 
-    def impl(self, x: Any) -> Any:
+class VectorTanh(Op):
+    """``tanh`` of every number of a float64 tensor, for graphs whose gradient is taken already.
+
+    An operation of its own: a compiler sees one plain loop, where PyTensor's loops over several arrays of any layout
+    stay scalar.
+    """
+
+    __props__ = ()
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Of one tensor."""
+        (x,) = map(pt.as_tensor, inputs)
+        return Apply(self, [x], [x.type()])
+
+    def perform(self, node: Any, inputs: Any, output_storage: Any) -> None:
         """By NumPy, where nothing is compiled."""
-        return np.tanh(x)
-
-    def c_code(self, node: Any, name: str, inputs: Any, outputs: Any, sub: Any) -> str:
-        """By the C library."""
-        return f"{outputs[0]} = tanh({inputs[0]});"
+        output_storage[0][0] = np.tanh(inputs[0])
 
 
-_VECTOR_TANH = Elemwise(VectorTanh(same_out, name="vector_tanh"))
-
-
-@register_scalar_funcify(VectorTanh)
-def _compiled(op: VectorTanh, node: Any, **kwargs: Any) -> tuple[Callable, str]:
+@register_funcify_default_op_cache_key(VectorTanh)
+def _compiled(op: VectorTanh, **kwargs: Any) -> Callable:
     @numba_njit
     def vector_tanh(x):
-        return tanh(x)
+        flat = np.ascontiguousarray(x).reshape(x.size)
+        out = np.empty(x.size)
+        _each(flat, out)
+        return out.reshape(x.shape)
 
-    return vector_tanh, scalar_op_cache_key(op, version=_VERSION)
+    return vector_tanh
 
 
 @node_rewriter([Elemwise])
 def _as_vector_tanh(fgraph: Any, node: Any) -> Any:
     if isinstance(node.op.scalar_op, Tanh) and node.inputs[0].type.dtype == "float64":
-        return [_VECTOR_TANH(*node.inputs)]
+        return [VectorTanh()(*node.inputs)]
     return None
 
 
