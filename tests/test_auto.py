@@ -162,12 +162,41 @@ def test_few_draws_that_fail_once_moved_are_doubted_and_the_climb_goes_on(monkey
     monkeypatch.setitem(EDITORS, "moves", Astray)
     monkeypatch.setattr("bayesrepair.editors.auto.Moves", Astray)
     result = edited(seconds=1e9, rungs=rungs, priced=bool(then))  # without a refit a move has no price to compare
-    assert tried(result) == [("transport", "checked"), ("moves", "unreliable"), *then]
+    assert tried(result) == [("transport", "unreliable"), ("moves", "unreliable"), *then]
     assert result.info.rung == serves
-    assert result.status.level == ("ok" if then else "checked")
-    assert "moved once more, fail the check" in str(result.info.attempts[0].status)
+    assert result.status.level == ("ok" if then else "unreliable")
+    assert "moved once more, fail it. Use method='retrain'" in str(result.info.attempts[0].status)
     again = edited(rungs=tuple(name for name, _ in tried(result)), priced=False)
     assert tried(again) == tried(result)
+
+
+@dataclass(frozen=True)
+class Misled(Weights):
+    """Weights of draws that are an sd away from where they should be."""
+
+    def __call__(self, change, rng):
+        posterior, info = super().__call__(change, rng)
+        return replace(posterior, theta=posterior.theta + posterior.theta.std(axis=0), gradient=None), info
+
+
+@pytest.mark.parametrize(
+    ("weights", "moves", "then"),
+    [
+        (Weights, Astray, [("weights", "unreliable"), ("moves", "unreliable"), ("resample", "ok")]),
+        (Misled, Moves, [("weights", "unreliable"), ("moves", "ok")]),
+    ],
+    ids=["judged after all and doubted", "judged after all and not ok"],
+)
+def test_a_climb_that_judged_what_was_set_aside_repeats_itself(monkeypatch, weights, moves, then):
+    monkeypatch.setitem(EDITORS, "weights", weights)
+    monkeypatch.setitem(EDITORS, "transport", lambda: OffBy(shift=0.5))
+    monkeypatch.setitem(EDITORS, "moves", moves)
+    monkeypatch.setattr("bayesrepair.editors.auto.Moves", moves)
+    first = edited(seconds=1e9, rungs=("weights", "transport", "moves", "resample", "retrain"))
+    assert tried(first) == [("weights", "unreliable"), ("transport", "unreliable"), *then]
+    again = edited(rungs=tuple(name for name, _ in tried(first)), priced=False)
+    assert tried(again) == tried(first)
+    np.testing.assert_array_equal(again.after.draws.theta, first.after.draws.theta)
 
 
 @pytest.mark.parametrize("seconds", [1e9, 1e-9])

@@ -23,7 +23,7 @@ PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard er
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 ENOUGH = 2 / 3  # of plenty: fewer are worth more time
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
-_DOUBTED = "Use method='retrain' where more than the means of predictions counts."
+_DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 
 
@@ -36,7 +36,7 @@ class Auto:
     only where that is not ``ok``. Draws that are ``ok`` but few, all in all or for the 5 and 95 % quantiles of what
     they predict, get one more HMC move each where that is worth its time: the share of a refit that it may take rises
     from nothing at 1200 effective draws (30 %) to all of it at 360. Where the moved draws fail the check, that tells
-    against the draws they came from: these are ``checked``, and the climb goes on. Where no rung is ``ok``, the best
+    against the draws they came from: these are ``unreliable``, and the climb goes on. Where no rung is ``ok``, the best
     status wins, and among equals the last rung. The cost of a rung is predicted from the gradients that it takes and
     the time of a first block of them; that of a refit from the last one in this process, or from the sampling of the
     draws that are edited.
@@ -86,11 +86,14 @@ class Auto:
 
     def _applicable(self, change: Change) -> tuple[list[tuple[str, Editor]], dict[str, str]]:
         """The rungs that can serve here, and why the others cannot."""
-        usable, refused = [], {}
+        usable: list[tuple[str, Editor]] = []
+        refused: dict[str, str] = {}
         for name in self.rungs:
             editor = EDITORS[name]()
             if not isinstance(change.posterior, editor.accepts):
                 continue  # made for another kind of posterior
+            if not isinstance(editor, Moves) and name in dict(usable):
+                continue  # a climb to be repeated names what was set aside and judged later twice
             try:
                 refuse_inapplicable(editor, change)
             except MethodError as reason:
@@ -187,12 +190,12 @@ class _Climb:
                 self._doubt()
 
     def _doubt(self) -> None:
-        """Call the best ``checked``: moved by HMC, which leaves the right draws right, they fail the check."""
+        """Take the best back: moved by HMC, which leaves the right draws right, they fail the check."""
         assert self.best is not None  # it was moved
         posterior, info = self.best
         assert info.status is not None  # kept with one
-        why = f"{info.status.message}; but its draws, moved once more, fail the check"
-        attempt = replace(info.attempts[-1], status=Status("checked", why, _DOUBTED))
+        why = f"{info.status.message}; but the draws, moved once more, fail it"
+        attempt = replace(info.attempts[-1], status=Status("unreliable", why, _DOUBTED))
         self.attempts[self.attempts.index(info.attempts[-1])] = attempt
         self.best, self.doubted = (posterior, replace(info, status=attempt.status, attempts=(attempt,))), True
 
@@ -205,9 +208,17 @@ class _Climb:
         """The best rung's posterior, with the whole way in its record."""
         assert self.best is not None  # `Auto` refuses an empty ladder
         posterior, info = self.best
-        details = {**info.details, "stopped": _why(info, self.attempts), "refused": self.refused}
+        details = {**info.details, "stopped": self._why(info), "refused": self.refused}
         evals = sum(attempt.log_lik_evals for attempt in self.attempts)
         return posterior, replace(info, attempts=tuple(self.attempts), log_lik_evals=evals, details=details)
+
+    def _why(self, info: Info) -> str:
+        """Why the climb ended where it did."""
+        assert info.status is not None  # kept with one
+        if info.status.level == "ok":
+            return f"{info.rung} is ok"
+        tried = ", ".join(f"{attempt.rung}: {attempt.status.level}" for attempt in self.attempts)
+        return f"no rung {'above is ok' if self.doubted else 'is ok'} ({tried}); {info.rung} is the best"
 
     def _informed(self, editor: Editor) -> Editor:
         """An editor that repeats nothing that has been done."""
@@ -271,10 +282,3 @@ def _plenty(posterior: Draws) -> float:
 def _are_few(posterior: Draws, info: Info) -> bool:
     """Whether few draws are effective though the weights are good."""
     return _effective(info) < _plenty(posterior)
-
-
-def _why(info: Info, attempts: list[Attempt]) -> str:
-    """Why the climb ended where it did."""
-    if info.status is not None and info.status.level == "ok":
-        return f"{info.rung} is ok"
-    return f"no rung is ok ({', '.join(f'{a.rung}: {a.status.level}' for a in attempts)}); {info.rung} is the best"

@@ -1,6 +1,6 @@
 """Hyperbolic tangent as arithmetic that a compiler runs on several numbers at once.
 
-PyTensor's numba backend calls the C library for each number, which is half the time of a small net. A rational function
+PyTensor's numba backend calls the C library for each number, the most of what a small net costs. A rational function
 below .625 and ``1 − 2/(1 + exp 2x)`` above (Moshier's Cephes) have no branches and no calls.
 """
 
