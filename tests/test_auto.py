@@ -8,7 +8,7 @@ import pytest
 import bayesrepair as br
 from bayesrepair.check import gradients_of_check
 from bayesrepair.edit import EDITORS
-from bayesrepair.editors import Auto, Moves, Transport, Weights
+from bayesrepair.editors import Auto, Moves, Resample, Transport, Weights
 from bayesrepair.editors.prices import Prices
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.numerics.weighted_error import Effective
@@ -266,6 +266,15 @@ def test_the_price_of_a_rung_is_its_gradients_and_those_of_the_check(monkeypatch
     assert prices.complaint(transport) == f"predicted to take {expected:.2g} s, a refit 1e+02 s"
     assert Prices(change(seconds=0.99 * expected), refittable=True).complaint(transport) != ""
     assert Prices(change(seconds=1.01 * expected), refittable=True).complaint(transport) == ""
+
+
+def test_a_sampler_that_asks_for_each_gradient_by_itself_pays_for_every_call(monkeypatch):
+    monkeypatch.setattr(Prices, "gradient", 1e-6)
+    prices, short_run = Prices(change(seconds=1.0), refittable=True), Resample()
+    taken = short_run.gradients(prices.change)
+    expected = 1e-6 * (taken + gradients_of_check(prices.change)) + Resample.seconds_a_call * taken
+    np.testing.assert_allclose(prices.seconds(short_run), expected)
+    assert Resample.seconds_a_call * taken > 10e-6 * taken  # dearer than the gradient: it decides
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,9 @@ class Prices:
         gradients = getattr(editor, "gradients", None)
         if gradients is None or not np.isfinite(self.refit):
             return np.nan
-        return float((gradients(self.change) + gradients_of_check(self.change)) * self.gradient)
+        taken = gradients(self.change)
+        calls = taken * getattr(editor, "seconds_a_call", 0.0)  # where gradients are asked for one by one
+        return float((taken + gradients_of_check(self.change)) * self.gradient + calls)
 
     @cached_property
     def refit(self) -> float:

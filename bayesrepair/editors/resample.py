@@ -14,6 +14,7 @@ from bayesrepair.model import Differentiable, Resumable
 from bayesrepair.posterior import Draws
 
 TRAJECTORY = 7  # gradients of a NUTS trajectory in whitened coordinates: two doublings and a part of the third
+CALL = 8e-5  # seconds that a sampler in compiled code takes to ask Python for a gradient, beside the gradient itself
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Resample:
     accepts: ClassVar[tuple[type, ...]] = (Draws,)
     needs: ClassVar[tuple[type, ...]] = (Differentiable, Resumable)
     directions: ClassVar[frozenset[str]] = frozenset({"insert", "delete"})
+    seconds_a_call: ClassVar[float] = CALL
 
     def __call__(self, change: Change, rng: np.random.Generator) -> tuple[Draws, Info]:
         """Return the draws of the short chains."""
