@@ -1,7 +1,7 @@
 """B1: edited posteriors against pools of refits.
 
 For every edit, five refits (4 × 1000 draws after 1000 of tuning) make the reference; where the posterior is
-log-concave, four of them are the draws of the first after five HMC trajectories each at the edited posterior itself
+log-concave, four of them are the draws of the first after three HMC trajectories each at the edited posterior itself
 (eight where they were made before).
 ``e`` is the mean over predictions of |Δ mean| / sd of the pool, ``n`` the same for each refit against the pool of the
 others, averaged.
@@ -44,7 +44,7 @@ from benchmarks.verdict import judge, report
 
 REFITS = 5
 TIMED = 1000  # gradients, to know what one takes
-RENEWALS = 5  # HMC trajectories that make a sample of one mode a new one
+RENEWALS = 3  # HMC trajectories that make a sample of one mode a new one
 CODE = kept.code_version()  # of what is loaded here, whatever becomes of the files while this runs
 RUNGS = tuple(name for name in ("weights", "transport", "moves", "resample", "retrain", "auto") if name in EDITORS)
 

@@ -14,6 +14,7 @@ from bayesrepair.fit import Factor, Fit
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.piecewise import PiecewiseMap
 from bayesrepair.numerics.regions import Regions
+from bayesrepair.oracles import LinearKnownNoise
 from bayesrepair.posterior import Draws
 from tests.bimodal import CHAINS, mixture, square
 from tests.cases import problem
@@ -223,3 +224,25 @@ def test_no_path_where_it_would_take_more_than_sampling_did():
     cheap = Fit(fit.model, fit.rows, replace(fit.draws, sampling=sampling))
     _, info = Transport()(cheap.change(factor), np.random.default_rng(0))
     assert "tempered" not in info.details
+
+
+def test_hundreds_of_parameters_are_moved_from_a_thousand_draws():
+    """The matrix is the diagonal map's plus low rank: a half has fewer draws than five a parameter."""
+    size, count, wrong = 300, 450, np.arange(5)
+    rng = np.random.default_rng(0)
+    oracle = LinearKnownNoise(n_features=size)
+    x = rng.normal(size=(count, size)) / np.sqrt(size)
+    y = x @ rng.normal(size=size) + rng.normal(size=count)
+    y[wrong] += 5.0
+    rows = oracle.rows({"x": x, "y": y})
+    fit = Fit(oracle, rows, oracle.posterior(rows).draws(1000, rng))
+    edited = br.edit(fit, Factor(rows.take(wrong), -1.0), method="transport", random_seed=0)
+    exact = oracle.posterior(*edited.after.net())
+    sd = np.sqrt(np.diag(np.linalg.inv(exact.precision)))
+
+    def error(draws):
+        return np.sqrt(np.mean(np.square((draws.weights @ draws.theta - exact.mean) / sd)))
+
+    assert edited.info.details["map"] == "full"
+    assert edited.status.level == "ok"
+    assert error(edited.after.draws) < 1.3 / np.sqrt(edited.info.ess) < error(fit.draws) / 3
