@@ -29,6 +29,12 @@ class Slow(NormalNormal):
         return self.seconds
 
 
+def shifted(result, by):
+    """What an editor gives, its draws moved by so many of their sds."""
+    posterior, info = result
+    return replace(posterior, theta=posterior.theta + by * posterior.theta.std(axis=0), gradient=None), info
+
+
 @dataclass(frozen=True)
 class OffBy(Transport):
     """A transport that shifts its draws by so many of their sds, and says nothing of it."""
@@ -36,9 +42,7 @@ class OffBy(Transport):
     shift: float = 0.0
 
     def __call__(self, change, rng):
-        posterior, info = super().__call__(change, rng)
-        theta = posterior.theta + self.shift * posterior.theta.std(axis=0)
-        return replace(posterior, theta=theta, gradient=None), info
+        return shifted(super().__call__(change, rng), self.shift)
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,7 @@ class Astray(Moves):
     """A move that leads every draw away by one sd."""
 
     def __call__(self, change, rng):
-        posterior, info = super().__call__(change, rng)
-        return replace(posterior, theta=posterior.theta + posterior.theta.std(axis=0), gradient=None), info
+        return shifted(super().__call__(change, rng), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +178,7 @@ class Misled(Weights):
     """Weights of draws that are an sd away from where they should be."""
 
     def __call__(self, change, rng):
-        posterior, info = super().__call__(change, rng)
-        return replace(posterior, theta=posterior.theta + posterior.theta.std(axis=0), gradient=None), info
+        return shifted(super().__call__(change, rng), 1.0)
 
 
 @pytest.mark.parametrize(
