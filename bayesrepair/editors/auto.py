@@ -218,7 +218,8 @@ class _Climb:
         if info.status.level == "ok":
             return f"{info.rung} is ok"
         tried = ", ".join(f"{attempt.rung}: {attempt.status.level}" for attempt in self.attempts)
-        return f"no rung {'above is ok' if self.doubted else 'is ok'} ({tried}); {info.rung} is the best"
+        why = "draws that were ok fail once moved" if self.doubted else "no rung is ok"
+        return f"{why} ({tried}); {info.rung} is the best"
 
     def _informed(self, editor: Editor) -> Editor:
         """An editor that repeats nothing that has been done."""

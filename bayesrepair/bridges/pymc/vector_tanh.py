@@ -1,6 +1,6 @@
 """Hyperbolic tangent as arithmetic that a compiler runs on several numbers at once.
 
-PyTensor's numba backend calls the C library for each number, the most of what a small net costs. A rational function
+PyTensor's numba backend calls the C library for one number at a time. A rational function
 below .625 and ``1 − 2/(1 + exp 2x)`` above (Moshier's Cephes) have no branches and no calls.
 """
 
@@ -23,6 +23,7 @@ from pytensor.tensor.elemwise import Elemwise
 from bayesrepair.numerics.simd import exp_falling
 
 _SMALL = 0.625
+_VERSION = 1  # of the arithmetic, that of `exp_falling` included: part of the name under which machine code is kept
 
 
 @numba.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
@@ -69,7 +70,7 @@ class VectorTanh(Op):
 
 
 @register_funcify_default_op_cache_key(VectorTanh)
-def _compiled(op: VectorTanh, **kwargs: Any) -> Callable:
+def _compiled(op: VectorTanh, **kwargs: Any) -> tuple[Callable, int]:
     @numba_njit
     def vector_tanh(x):
         flat = np.ascontiguousarray(x).reshape(x.size)
@@ -77,7 +78,7 @@ def _compiled(op: VectorTanh, **kwargs: Any) -> Callable:
         _each(flat, out)
         return out.reshape(x.shape)
 
-    return vector_tanh
+    return vector_tanh, _VERSION
 
 
 @node_rewriter([Elemwise])
