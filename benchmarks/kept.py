@@ -47,7 +47,7 @@ _BRIDGE = (
     "compiled_density.py",
     "compiled_gradient.py",
     "matrix_vector.py",
-    "vector_tanh.py",
+    "vector_functions.py",
     "whitened.py",
 )
 _ASIDE = (  # of numerics

@@ -14,6 +14,7 @@ from bayesrepair.numerics.simd import log as log_normal
 _TINY, _LIFT, _LOG_LIFT = 2.2250738585072014e-308, 18014398509481984.0, 37.42994775023705  # the lift is 2^54
 _MOST = 1.7976931348623157e308
 _HALF_LOG_2PI = 0.9189385332046727
+_SMALL = 0.625  # below it, tanh is a rational function
 _FAR = 8.0  # from where Stirling's series is good to the last digits
 
 
@@ -69,6 +70,20 @@ def sigmoid(x):
     """``1/(1 + exp(−x))``, exact in both tails."""
     u = exp_falling(-abs(x))
     return (u if x < 0.0 else 1.0) / (1.0 + u)
+
+
+@inline
+def tanh(x):
+    """Hyperbolic tangent (the rational function of Moshier's Cephes near zero)."""
+    size = abs(x)
+    z = x * x if size < _SMALL else 0.0
+    above = (-9.643991794250523e-01 * z - 9.928772310019185e01) * z - 1.6146876844170845e03
+    below = ((z + 1.1281167849163293e02) * z + 2.2354883906010045e03) * z + 4.844063053251255e03
+    small = x + x * z * (above / below)
+    e = exp_falling(-2.0 * size)
+    large = 1.0 - 2.0 * e / (1.0 + e)
+    large = -large if x < 0.0 else large
+    return small if size < _SMALL else large
 
 
 @inline

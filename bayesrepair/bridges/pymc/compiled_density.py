@@ -27,7 +27,7 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS, compile_numba_function_src
 
 from bayesrepair.bridges.pymc.lowering import flattened
-from bayesrepair.bridges.pymc.vector_tanh import with_vector_tanh
+from bayesrepair.bridges.pymc.vector_functions import with_vector_functions
 
 _DOUBLES = types.CPointer(types.double)
 _DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
@@ -115,7 +115,7 @@ def _with_gradient(log_density: Variable, parameters: Sequence[Any]) -> Any:
     gradient = pt.concatenate([slope.ravel() for slope in slopes])
     joined, pieces = flattened(parameters)
     with pm.Model():  # whatever model the caller has open, parameters out of bounds have density zero
-        graphs = with_vector_tanh(clone_replace([stable, gradient], pieces))
+        graphs = with_vector_functions(clone_replace([stable, gradient], pieces))
         return pm.compile([joined], graphs, mode="NUMBA")
 
 
