@@ -325,9 +325,15 @@ class Change:
         where = np.flatnonzero(power)
         return Factor(self.rows.at(where), power[where])
 
-    @property
+    @cached_property
+    def trained(self) -> tuple[Rows, np.ndarray]:
+        """Rows with positive weight before the edit, and those weights; the same objects each time."""
+        where = np.flatnonzero(self.before)
+        return self.rows.at(where), self.before[where]
+
+    @cached_property
     def retained(self) -> tuple[Rows, np.ndarray]:
-        """Rows with positive weight after the edit, and those weights."""
+        """The same after the edit."""
         where = np.flatnonzero(self.after)
         return self.rows.at(where), self.after[where]
 

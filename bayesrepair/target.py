@@ -58,12 +58,17 @@ class Target:
     @classmethod
     def before(cls, change: Change) -> Target:
         """The posterior that the draws came from."""
-        return cls(change.model, change.rows, change.before)
+        return cls(change.model, *change.trained)
 
     @classmethod
     def after(cls, change: Change) -> Target:
         """The posterior that the edit asks for."""
-        return cls(change.model, change.rows, change.after)
+        return cls(change.model, *change.retained)
+
+    @classmethod
+    def changed(cls, change: Change) -> Target:
+        """What the rows that change contribute: ``log_likelihood`` is the difference of the two."""
+        return cls(change.model, change.factor.rows, change.factor.powers)
 
     def log_density(self, theta: np.ndarray) -> np.ndarray:
         """Unnormalised log density, (S, P) → (S,)."""

@@ -134,7 +134,7 @@ class Moves:
         """The original draws carried to the edited posterior in stages, with the weights of the last one."""
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        ratio = Target(change.model, change.factor.rows, change.factor.powers)
+        ratio = Target.changed(change)
         power, stages, evals = 0.0, 0, 0
         while True:
             log_ratio = ratio.log_likelihood(draws.theta)

@@ -47,7 +47,7 @@ class Weighing:
     @classmethod
     def of(cls, change: Change, source: Source) -> Self:
         """Densities of a change; those of the draws are computed where the sampler did not keep them."""
-        before, changed = Target.before(change), Target(change.model, change.factor.rows, change.factor.powers)
+        before, changed = Target.before(change), Target.changed(change)
         return cls(before, Target.after(change), changed, _log_density(source, before))
 
     @property

@@ -41,7 +41,7 @@ class Weights:
         """Return the same draws with new weights."""
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        ratio = Target(change.model, change.factor.rows, change.factor.powers)
+        ratio = Target.changed(change)
         log_weights = draws.log_weights + ratio.log_likelihood(draws.theta)
         posterior = Draws(draws.theta, log_weights, draws.chain, draws.r_eff)
         info = Info("weights", khat=posterior.khat, ess=posterior.ess, log_lik_evals=ratio.log_lik_evals)

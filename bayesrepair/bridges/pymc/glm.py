@@ -22,7 +22,7 @@ from bayesrepair.numerics.glm_families import Normal
 from bayesrepair.numerics.normal_moments import DrawMoments, NormalMoments, are_fewer
 from bayesrepair.rows import Rows
 
-_KEPT = 2  # weighted likelihoods, or moments of draws: before and after an edit
+_KEPT = 3  # weighted likelihoods, or moments of draws: before an edit, after it, and what it changes
 _SAMPLE_DRAWS, _SAMPLE_ROWS = 4, 64
 _AGREE: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-8}
 _SLOPE_ERROR = 1e-3  # of a directional derivative, taken as a difference
@@ -125,7 +125,7 @@ class Kernels:
     ) -> tuple[KernelFunctions, WeightedLikelihood] | None:
         """The weighted likelihood of these rows, or None where the general graph has to serve.
 
-        Those of the last two calls are kept. Rows of weight 0 take no part.
+        Those of the last three calls are kept. Rows of weight 0 take no part.
         """
         if self.functions is None or self.refused:
             return None
