@@ -10,7 +10,8 @@ hundred show a shift of .2 sd only just, and `edit` never calls fewer than 200 o
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,10 @@ def logistic(rng: np.random.Generator) -> Change:
     return _change(model, {"x": x, "y": y}, rng)
 
 
-def linear(rng: np.random.Generator) -> Change:
-    """Linear regression with unknown noise, N = 100, P = 6; the ten rows that fit worst are deleted."""
-    model, x = LinearUnknownNoise(n_features=5), rng.normal(size=(100, 5))
-    return _change(model, {"x": x, "y": x @ rng.normal(size=5) + rng.normal(size=100)}, rng)
+def linear(rng: np.random.Generator, *, features: int = 5, rows: int = 100) -> Change:
+    """Linear regression with unknown noise; the ten rows that fit worst are deleted."""
+    model, x = LinearUnknownNoise(n_features=features), rng.normal(size=(rows, features))
+    return _change(model, {"x": x, "y": x @ rng.normal(size=features) + rng.normal(size=rows)}, rng)
 
 
 def _change(model: Logistic | LinearUnknownNoise, data: dict, rng: np.random.Generator) -> Change:
@@ -47,7 +48,12 @@ def _change(model: Logistic | LinearUnknownNoise, data: dict, rng: np.random.Gen
     return Fit(model, rows, chained).change(Factor(rows.at(worst), -1.0))
 
 
-PROBLEMS: dict[str, Callable[[np.random.Generator], Change]] = {"logistic P=10": logistic, "linear P=6": linear}
+PROBLEMS: dict[str, Callable[[np.random.Generator], Change]] = {
+    "logistic P=10": logistic,
+    "linear P=6": linear,
+    "linear P=90": partial(linear, features=89, rows=300),
+    "linear P=400": partial(linear, features=399, rows=1000),
+}
 
 
 def nothing(theta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -117,12 +123,12 @@ def planted(change: Change, exact: np.ndarray, plant: str, *, draws: int, rng: n
     return independent_check(change, Draws.plain(theta, np.arange(draws) * CHAINS // draws), rng=rng)
 
 
-def run(*, runs: int, sizes: tuple[int, ...], seed: int = 0) -> pd.DataFrame:
-    """Every problem, plant and number of draws; one line a run."""
+def run(problems: Iterable[str], *, runs: int, sizes: tuple[int, ...], seed: int = 0) -> pd.DataFrame:
+    """Every plant and number of draws; one line a run."""
     lines = []
-    for name, problem in PROBLEMS.items():
+    for name in problems:
         rng = np.random.default_rng(seed)
-        change = problem(rng)
+        change = PROBLEMS[name](rng)
         exact = exact_draws(change, POOL, rng)
         for draws in sizes:
             for plant in PLANTS:
@@ -141,8 +147,12 @@ def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks check", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--draws", type=int, action="append", help="may be given several times")
+    parser.add_argument("--problem", choices=list(PROBLEMS), action="append", help="write no table; may be repeated")
     options = parser.parse_args(argv)
-    frame = run(runs=options.runs, sizes=tuple(options.draws or (4000, 1000)))
+    problems = options.problem or list(PROBLEMS)
+    frame = run(problems, runs=options.runs, sizes=tuple(options.draws or (4000, 1000)))
+    if options.problem:
+        return
     caught = frame.pivot_table(index=["problem", "draws"], columns="plant", values="caught", sort=False)
     about = f"{__doc__.strip()}\n\nShare caught, {options.runs} runs each."
     print(f"written to {save('check', frame, table=caught[list(PLANTS)], about=about)}")

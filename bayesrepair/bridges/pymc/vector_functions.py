@@ -37,9 +37,7 @@ def _each(function: Callable) -> Callable:
     return each
 
 
-_LOOPS: Mapping[str, Callable] = {
-    name: _each(getattr(simd_math, name)) for name in ("sigmoid", "softplus", "tanh")
-}
+_LOOPS: Mapping[str, Callable] = {name: _each(getattr(simd_math, name)) for name in ("sigmoid", "softplus", "tanh")}
 _NAMES: Mapping[type, str] = {Sigmoid: "sigmoid", Softplus: "softplus", Tanh: "tanh"}
 
 
