@@ -26,8 +26,11 @@ _VERSION = 2  # of the arithmetic: part of the name under which machine code is 
 
 
 def _each(function: Callable) -> Callable:
-    """A plain loop. Compiled on its own: numba does not inline it, so PyTensor's leave to sum in another order, which
-    the rounding inside `exp` does not bear, ends at the call."""
+    """A plain loop, compiled on its own.
+
+    Numba does not inline it, so that PyTensor's leave to sum in another order, which the rounding inside `exp` does not
+    bear, ends at the call.
+    """
 
     @numba.njit(error_model="numpy", fastmath={"contract"})
     def each(x, out):
