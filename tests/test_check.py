@@ -12,11 +12,27 @@ from tests.cases import problem
 RUNS = 12
 
 
-@pytest.fixture(scope="module", params=list(PROBLEMS))
-def edited(request):
+def drawn(name):
     rng = np.random.default_rng(0)
-    change = PROBLEMS[request.param](rng)
+    change = PROBLEMS[name](rng)
     return change, exact_draws(change, 8000, rng)
+
+
+@pytest.fixture(scope="module", params=["logistic P=10", "linear P=6"])
+def edited(request):
+    return drawn(request.param)
+
+
+@pytest.fixture(scope="module")
+def of_many_parameters():
+    return drawn("linear P=90")
+
+
+@pytest.mark.parametrize(("plant", "caught"), [("nothing", 0), ("shift of a parameter", 1), ("sd of a parameter", 1)])
+def test_many_parameters_hide_no_error_and_feign_none(of_many_parameters, plant, caught):
+    rng = np.random.default_rng(5)
+    seen = [not planted(*of_many_parameters, plant, draws=1000, rng=rng).passed for _ in range(8)]
+    assert abs(np.mean(seen) - caught) <= 0.25
 
 
 @pytest.mark.parametrize("plant", ["nothing", "harmless shift"])

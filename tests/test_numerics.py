@@ -14,7 +14,7 @@ from bayesrepair.numerics.efficiency import relative_efficiency
 from bayesrepair.numerics.gradient_regression import fit_full, regress
 from bayesrepair.numerics.psis import khat_threshold, smooth
 from bayesrepair.numerics.sign_flip import flip_test, sum_by
-from bayesrepair.numerics.stein import mean_terms, scale_terms
+from bayesrepair.numerics.stein import mean_terms, parameter_terms, scale_terms
 
 MEAN = np.array([1.0, -2.0, 0.5])
 COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 2.0, -0.3], [0.0, -0.3, 0.5]])
@@ -83,6 +83,25 @@ def test_stein_terms_vanish_for_exact_draws_and_measure_planted_errors():
     wide = MEAN + scale * (theta - MEAN)
     means = mean_terms(wide, wide, gaussian(wide)[1], weights, half)
     np.testing.assert_allclose(scale_terms(wide, means, weights, half).mean(0), 1 - scale**2, atol=0.06)
+
+
+def test_terms_of_parameters_measure_shifts_and_are_less_noisy_where_there_are_many():
+    few = exact(20_000) + 0.2 * np.sqrt(np.diag(COVARIANCE))
+    weights, half = equal(20_000), np.arange(20_000) % 2
+    found = parameter_terms(few, gaussian(few)[1], weights, half).mean(0)
+    assert np.abs(found + 0.2).max() < 0.03  # the correction: minus the planted shift
+    many = np.random.default_rng(1).standard_normal((1000, 400)) + 0.2
+    weights, half = equal(1000), np.arange(1000) % 2
+    ours, plain = parameter_terms(many, -many, weights, half), mean_terms(many, many, -many, weights, half)
+    assert abs(ours.mean() + 0.2) < 0.02
+    assert np.mean(ours.var(0)) < 1.1 < 1.6 < np.mean(plain.var(0))  # 1, and 1 + 400/500
+
+
+def test_terms_of_variances_are_less_skewed_than_those_of_squares():
+    theta = np.random.default_rng(2).standard_normal((40_000, 1))
+    weights, half = equal(40_000), np.arange(40_000) % 2
+    terms = scale_terms(theta, -theta, weights, half)
+    assert -1.2 < stats.skew(terms[:, 0]) < -0.7  # that of 1 − z² is −2.8
 
 
 def test_stein_means_agree_with_the_truth_under_weights():

@@ -8,7 +8,7 @@ from bayesrepair.numerics import hmc
 from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.sign_flip import FlipTest, flip_test, sum_by
-from bayesrepair.numerics.stein import mean_terms, scale_terms, slopes
+from bayesrepair.numerics.stein import mean_terms, parameter_terms, scale_terms, slopes
 
 SETTLED = 2  # states of a trajectory's path that are used start at the second move
 TESTED_BATCHES = 100  # whose signs are flipped
@@ -43,14 +43,15 @@ def stein_figures(
     """
     label = batches(chain, TESTED_BATCHES)
     half = label % 2
-    means = mean_terms(np.column_stack([theta, predictions]), theta, gradient, weights, half)
-    scales = scale_terms(theta, means[:, : theta.shape[1]], weights, half)
-    tests = _test(label, weights[:, None] * np.column_stack([means, scales]), rng)
+    own = parameter_terms(theta, gradient, weights, half)
+    predicted = mean_terms(predictions, theta, gradient, weights, half)
+    scales = scale_terms(theta, own, weights, half)
+    tests = _test(label, weights[:, None] * np.column_stack([own, predicted, scales]), rng)
     white = _test(label, weights[:, None] * (gradient @ covariance_factor(theta, weights)), rng)
     noise = np.square(white.mcse)
     excess = (np.square(white.mean) - noise).sum() - CONFIDENCE * np.sqrt(2 * np.square(noise).sum())
     bounds = np.maximum(np.abs(tests.mean) - CONFIDENCE * tests.mcse, 0.0)
-    split = means.shape[1]
+    split = own.shape[1] + predicted.shape[1]
     return {
         "shift": float(bounds[:split].max()),
         "scale": float(bounds[split:].max()),
