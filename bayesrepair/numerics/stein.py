@@ -98,7 +98,8 @@ def scale_terms(theta: np.ndarray, terms: np.ndarray, weights: np.ndarray, half:
     With ``z = (θ_j − m_j)/sd_j`` and any bounded h, ``E[h'(z) + h(z) (Σ g)_j / sd_j] = 0``. ``h(z) = z`` is the
     diagonal of the second identity; its terms, ``1 − z²`` for a Gaussian, are so skewed (−2.8) that the largest of
     hundreds looks significant where nothing is wrong. ``h(z) = z / (1 + z²/4)`` has a skewness of −.9 and 85 % of
-    the efficiency. Divided by the mean of h', they estimate the same: Gaussian draws of a variance s² times too large give ``1 − s²``.
+    the efficiency. Divided by the mean of h', they estimate the same: Gaussian draws of a variance s² times too large
+    give ``1 − s²``.
 
     Parameters
     ----------
