@@ -21,7 +21,8 @@ from bayesrepair.status import MethodError, Status
 
 PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
-ENOUGH = 2 / 3  # of plenty: fewer are worth more time
+ENOUGH = 0.9  # of plenty: fewer are worth more time
+REFRESHED = 1.0  # length of the one trajectory of draws that are right: .5 of what chance gave them is left
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -35,7 +36,7 @@ class Auto:
     weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
     only where that is not ``ok``. Draws that are ``ok`` but few, all in all or for the 5 and 95 % quantiles of what
     they predict, get one more HMC move each where that is worth its time: the share of a refit that it may take rises
-    from nothing at 1200 effective draws (30 %) to all of it at 360. Where the moved draws fail the check, that tells
+    from nothing at 1620 effective draws (40 %) to all of it at 360. Where the moved draws fail the check, that tells
     against the draws they came from: these are ``unreliable``, and the climb goes on. Where no rung is ``ok``, the best
     status wins, and among equals the last rung. The cost of a rung is predicted from the gradients that it takes and
     the time of a first block of them; that of a refit from the last one in this process, or from the sampling of the
@@ -181,7 +182,7 @@ class _Climb:
             return
         if _effective(info) >= ENOUGH * _plenty(posterior):
             return
-        mover = Moves(moves=1, start=posterior)
+        mover = Moves(moves=1, length=REFRESHED, leapfrogs=4, start=posterior)
         if not self.priced or self.prices.seconds(mover) <= self._worth(posterior, info):
             started = time.perf_counter()
             moved, found = mover(self.change, self.rng)

@@ -43,6 +43,9 @@ class Moves:
         HMC trajectories of every draw at the edited posterior.
     stage_moves : int
         The same at each stage on the way.
+    length : float
+        Of a trajectory, in units of the posterior's own scale; π/2 forgets the start of a Gaussian, shorter ones are
+        cheaper and more often accepted.
     leapfrogs : int
         Steps of a trajectory, at most.
     least_ess : float
@@ -67,6 +70,7 @@ class Moves:
 
     moves: int = 3
     stage_moves: int = 2
+    length: float = 1.5
     leapfrogs: int = 8
     least_ess: float = 0.05
     transport: Transport = Transport()  # noqa: RUF009 - frozen
@@ -118,6 +122,7 @@ class Moves:
             factor=factor,
             rng=rng,
             moves=moves,
+            length=self.length,
             most_leapfrogs=self.leapfrogs,
         )
         origin = ancestor if draws.ancestor is None else draws.ancestor[ancestor]

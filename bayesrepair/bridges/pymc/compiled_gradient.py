@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numba import types
 
 from bayesrepair.bridges.pymc.graph import RowGraph
+from bayesrepair.numerics.simd import kernel
 
-_SIGNATURE = ctypes.CFUNCTYPE(
-    ctypes.c_int64, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p
-)
+_SIGNATURE = types.int64(*[types.int64] * 5)  # size, and the addresses of draw, gradient, value and data
 _FLOAT = 8  # bytes
 _RAISED = 1  # nutpie's code for an exception inside; 3 and 4 (not finite) come with their values
+
+
+@dataclass(frozen=True)
+class _Function(types.WrapperAddressProtocol):
+    """A function in machine code, as numba's loops take it for an argument."""
+
+    address: int
+
+    def __wrapper_address__(self) -> int:
+        return self.address
+
+    def signature(self) -> Any:
+        """What goes in and comes out."""
+        return _SIGNATURE
+
+
+@kernel
+def _each(function, theta, gradient, value, data, code):
+    """Call a function of one draw for all: a call from Python takes 1 to 2 microseconds, one from here .03."""
+    size = theta.shape[1]
+    at, slope = np.int64(theta.ctypes.data), np.int64(gradient.ctypes.data)
+    result = np.int64(value.ctypes.data)
+    for i in range(len(theta)):
+        code[i] = function(size, at + _FLOAT * size * i, slope + _FLOAT * size * i, result + _FLOAT * i, data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +58,7 @@ class CompiledGradient:
     _function: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_function", _SIGNATURE(self.compiled.compiled_logp_func.address))
+        object.__setattr__(self, "_function", _Function(self.compiled.compiled_logp_func.address))
 
     @property
     def inputs(self) -> Collection[str]:
@@ -53,12 +76,9 @@ class CompiledGradient:
     def __call__(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(S, P) → (S,), (S, P); where the density cannot be evaluated −inf and nan."""
         theta = np.ascontiguousarray(theta, dtype=float)
-        size = theta.shape[1]
         value, gradient = np.empty(len(theta)), np.empty(theta.shape)
-        data, step = self.compiled.user_data.ctypes.data, _FLOAT * size
-        at, slope, result = theta.ctypes.data, gradient.ctypes.data, value.ctypes.data
-        function = self._function
-        for i in range(len(theta)):
-            if function(size, at + step * i, slope + step * i, result + _FLOAT * i, data) == _RAISED:
-                value[i], gradient[i] = -np.inf, np.nan
+        code = np.empty(len(theta), np.int64)
+        _each(self._function, theta, gradient, value, self.compiled.user_data.ctypes.data, code)
+        raised = code == _RAISED
+        value[raised], gradient[raised] = -np.inf, np.nan
         return value, gradient
