@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 Method = Literal["nuts", "laplace"]
 METHODS: tuple[Method, ...] = ("nuts", "laplace")
 COMPILATION = 10.0  # seconds, about, of the first refit
-# Draws × rows whose gradients cost less one by one, in compiled code, than a block's fixed costs (half a millisecond);
+# Draws × rows whose gradients cost less one by one, in compiled code, than a block's fixed costs;
 # the normal kernel looks at no row, so that a block of it is cheaper still.
-_FEW_CELLS, _FEW_NORMAL_CELLS = 15_000, 120_000
+_FEW_CELLS, _FEW_NORMAL_CELLS = 9_000, 80_000
 _OWN_KEYWORDS = {"draws", "tune", "chains", "cores", "target_accept", "progressbar", "backend"}
 _UNTRAINABLE = "{names} is discrete, and refits use gradients"
 
