@@ -9,6 +9,7 @@ import bayesrepair as br
 from bayesrepair.check import gradients_of_check
 from bayesrepair.edit import EDITORS
 from bayesrepair.editors import Auto, Moves, Resample, Transport, Weights
+from bayesrepair.editors.auto import FRESH_STEPS
 from bayesrepair.editors.prices import Prices
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.numerics.weighted_error import Effective
@@ -212,12 +213,12 @@ def test_the_rungs_that_were_tried_repeat_the_climb_without_the_clock(monkeypatc
 
 @pytest.mark.parametrize(
     ("tails", "share", "moved"),
-    [(300, 1.1, False), (300, 0.9, True), (780, 0.51, False), (780, 0.49, True), (1300, 0.01, False)],
+    [(300, 1.1, False), (300, 0.9, True), (990, 0.51, False), (990, 0.49, True), (1650, 0.01, False)],
 )
 def test_a_move_may_take_the_more_of_a_refit_the_fewer_draws_there_are(monkeypatch, tails, share, moved):
     monkeypatch.setattr("bayesrepair.check.effective", lambda *parts: Effective(3000.0, tails))
     monkeypatch.setattr(Prices, "gradient", 1.0)
-    price = 4000 * Moves().leapfrogs + gradients_of_check(None)
+    price = 4000 * FRESH_STEPS + gradients_of_check(None)
     result = edited(seconds=price / share, rungs=LADDER[1:])
     assert tried(result) == [("transport", "ok"), *[("moves", "ok")] * moved]
 

@@ -22,7 +22,7 @@ from bayesrepair.status import MethodError, Status
 PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 ENOUGH = 0.9  # of plenty: fewer are worth more time
-REFRESHED = 1.0  # length of the one trajectory of draws that are right: .5 of what chance gave them is left
+FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -182,7 +182,7 @@ class _Climb:
             return
         if _effective(info) >= ENOUGH * _plenty(posterior):
             return
-        mover = Moves(moves=1, length=REFRESHED, leapfrogs=4, start=posterior)
+        mover = Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
         if not self.priced or self.prices.seconds(mover) <= self._worth(posterior, info):
             started = time.perf_counter()
             moved, found = mover(self.change, self.rng)
