@@ -135,10 +135,11 @@ def test_what_was_set_aside_is_judged_where_the_transport_left_fewer_draws(monke
     assert min(attempt.ess for attempt in result.info.attempts[1:]) == pytest.approx(4000 / every)
 
 
-def test_few_draws_of_a_transport_get_one_move_each(monkeypatch):
+def test_few_draws_of_a_transport_get_one_move_each_and_are_checked_once(monkeypatch):
     monkeypatch.setitem(EDITORS, "transport", Lean)
     result = edited(seconds=1e9, rungs=LADDER[1:])
-    assert tried(result) == [("transport", "ok"), ("moves", "ok")]
+    assert tried(result) == [("transport", "unreliable"), ("moves", "ok")]
+    assert "moved before they are checked" in str(result.info.attempts[0].status)
     assert result.info.rung == "moves"
     before, after = result.info.attempts
     assert before.ess < 1500 < after.ess
@@ -162,7 +163,7 @@ class Astray(Moves):
     ],
 )
 def test_few_draws_that_fail_once_moved_are_doubted_and_the_climb_goes_on(monkeypatch, rungs, then, serves):
-    monkeypatch.setitem(EDITORS, "transport", Lean)
+    monkeypatch.setattr("bayesrepair.check.effective", lambda *parts: Effective(3000.0, 300.0))
     monkeypatch.setitem(EDITORS, "moves", Astray)
     monkeypatch.setattr("bayesrepair.editors.auto.Moves", Astray)
     result = edited(seconds=1e9, rungs=rungs, priced=bool(then))  # without a refit a move has no price to compare
@@ -172,6 +173,25 @@ def test_few_draws_that_fail_once_moved_are_doubted_and_the_climb_goes_on(monkey
     assert "moved once more, fail it. Use method='retrain'" in str(result.info.attempts[0].status)
     again = edited(rungs=tuple(name for name, _ in tried(result)), priced=False)
     assert tried(again) == tried(result)
+
+
+def test_few_draws_that_fail_once_moved_are_moved_further(monkeypatch):
+    """One short trajectory of weighted draws cannot mend what three can; and the climb repeats itself."""
+
+    class Lame(Moves):
+        def __call__(self, change, rng):
+            moved = super().__call__(change, rng)
+            return shifted(moved, 1.0) if self.moves == 1 and self.start.is_weighted else moved
+
+    monkeypatch.setitem(EDITORS, "transport", Lean)
+    monkeypatch.setitem(EDITORS, "moves", Lame)
+    monkeypatch.setattr("bayesrepair.editors.auto.Moves", Lame)
+    result = edited(seconds=1e9, rungs=LADDER[1:])
+    assert tried(result) == [("transport", "unreliable"), ("moves", "unreliable"), ("moves", "ok"), ("moves", "ok")]
+    assert error(result) < 0.1
+    again = edited(rungs=tuple(name for name, _ in tried(result)), priced=False)
+    assert tried(again) == tried(result)
+    np.testing.assert_array_equal(again.after.draws.theta, result.after.draws.theta)
 
 
 @dataclass(frozen=True)

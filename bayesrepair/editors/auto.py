@@ -32,15 +32,15 @@ _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 class Auto:
     """Climb the rungs until one is ``ok``, and leave out those that would cost more than a refit.
 
-    A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
-    weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
-    only where that is not ``ok``. Draws that are ``ok`` but few, all in all or for the 5 and 95 % quantiles of what
-    they predict, get one more HMC move each where that is worth its time: the share of a refit that it may take rises
-    from nothing at 1620 effective draws (40 %) to all of it at 360. Where the moved draws fail the check, that tells
-    against the draws they came from: these are ``unreliable``, and the climb goes on. Where no rung is ``ok``, the best
-    status wins, and among equals the last rung. The cost of a rung is predicted from the gradients that it takes and
-    the time of a first block of them; that of a refit from the last one in this process, or from the sampling of the
-    draws that are edited.
+    A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain weights
+    that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked only where
+    that is not ``ok``. Transported draws that are few by their weights, and ``ok`` ones that are few for the 5 and 95
+    % quantiles of what they predict, get one more HMC move each where that is worth its time: the share of a refit
+    that it may take rises from nothing at 1620 effective draws (40 %) to all of it at 360. The former are checked once
+    they are moved. Where the latter fail the check then, that tells against the draws they came from: these are
+    ``unreliable``, and the climb goes on. Where no rung is ``ok``, the best status wins, and among equals the last
+    rung. The cost of a rung is predicted from the gradients that it takes and the time of a first block of them; that
+    of a refit from the last one in this process, or from the sampling of the draws that are edited.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ class Auto:
         prices = Prices(change, refittable=self.priced and usable[-1][0] == "retrain")
         climb = _Climb(change, rng, prices, refused, self.priced)
         for k, (name, editor) in enumerate(usable):
-            if climb.doubted and isinstance(editor, Moves):
-                continue  # it is the moves that failed
+            if isinstance(editor, Moves) and climb.leaves_out_moves():
+                continue
             climb.take(name, editor, left=[later for _, later in usable[k + 1 :]])
             if climb.ended and not climb.doubted:
                 climb.move_the_few(usable[k if self.priced else k + 1 :])
@@ -122,6 +122,8 @@ class _Climb:
         See `Auto`.
     doubted : bool
         Whether draws that were ``ok`` failed the check once they were moved.
+    failed : int
+        How often draws that were not checked before failed it once they were moved.
     """
 
     change: Change
@@ -134,6 +136,7 @@ class _Climb:
     aside: tuple[Draws, Info] | None = None
     transported: Draws | None = None
     doubted: bool = False
+    failed: int = 0
 
     def take(self, name: str, editor: Editor, *, left: list[Editor]) -> None:
         """Try a rung, or note why it is left out; ``left`` are the rungs after it."""
@@ -159,6 +162,12 @@ class _Climb:
                 self.aside = posterior, info
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 return
+            if isinstance(editor, Transport) and self._are_to_be_moved(posterior, info, left):
+                why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, moved before they are checked"
+                self._keep(posterior, _unchecked(name, info, seconds, why))
+                self.failed += self._move_once(posterior) == "unreliable"
+                self._return_to_what_was_set_aside()
+                return
         self._judge(name, posterior, info, seconds)
         self._return_to_what_was_set_aside()
 
@@ -177,18 +186,36 @@ class _Climb:
         assert self.best is not None  # a rung was kept before
         posterior, info = self.best
         assert info.status is not None  # kept with one
-        allowed = any(isinstance(editor, Moves) for _, editor in rungs)
-        if not allowed or info.status.level != "ok" or not isinstance(posterior, Draws):
+        if info.status.level != "ok" or not isinstance(posterior, Draws):
             return
-        if _effective(info) >= ENOUGH * _plenty(posterior):
-            return
-        mover = Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
-        if not self.priced or self.prices.seconds(mover) <= self._worth(posterior, info):
-            started = time.perf_counter()
-            moved, found = mover(self.change, self.rng)
-            self._judge("moves", moved, found, time.perf_counter() - started)
-            if self.attempts[-1].status.level == "unreliable":
-                self._doubt()
+        few = self._are_to_be_moved(posterior, info, [editor for _, editor in rungs])
+        if few and self._move_once(posterior) == "unreliable":
+            self._doubt()
+
+    def _are_to_be_moved(self, posterior: Draws, info: Info, rungs: list[Editor]) -> bool:
+        """Whether the draws are few, moves are among these rungs, and one more of each draw is worth its time."""
+        if _effective(info) >= ENOUGH * _plenty(posterior) or not any(isinstance(editor, Moves) for editor in rungs):
+            return False
+        return not self.priced or self.prices.seconds(_refreshing(posterior)) <= self._worth(posterior, info)
+
+    def _move_once(self, posterior: Draws) -> str:
+        """One more move of each draw; the status of what comes out."""
+        started = time.perf_counter()
+        moved, found = _refreshing(posterior)(self.change, self.rng)
+        self._judge("moves", moved, found, time.perf_counter() - started)
+        return self.attempts[-1].status.level
+
+    def leaves_out_moves(self) -> bool:
+        """Whether the next mention of moves is passed over: it is they that failed, or they are done already.
+
+        Without prices, a move that failed uses up one mention: a climb that is repeated has one for each attempt.
+        """
+        if self.doubted:
+            return True
+        if self.priced or not self.failed:
+            return False
+        self.failed -= 1
+        return True
 
     def _doubt(self) -> None:
         """Take the best back: moved by HMC, which leaves the right draws right, they fail the check."""
@@ -255,6 +282,11 @@ class _Climb:
         served = self.best[1] if self.best is not None else None
         if served is None or served.status is None or served.status.level != "ok" or served.ess < info.ess:
             self._judge("weights", posterior, info, 0.0)
+
+
+def _refreshing(posterior: Draws) -> Moves:
+    """One trajectory of each draw, for draws that are right but few."""
+    return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
 
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
