@@ -15,6 +15,7 @@ BENCHMARKS = {
     "ranks": "calibration of rank intervals and prob_top, however few failures were seen",
     "ledger": "processes of a ledger killed a hundred times at random points",
     "suspects": "mislabelled training records: average precision and calibration against peers (BENCHMARKS B2)",
+    "suspects_limit": "what is left to gain there: a classifier trained on the right labels",
     "neighbours": "suspects against the rows near them: false alarms, and shapes that a model lacks",
     "suspects_numbers": "gross errors planted in measurements and counts, and data without any",
     "rehearsal": "do rehearsals of planted errors cover what true errors come to? what a needless repair costs",
