@@ -126,3 +126,10 @@ def test_the_density_of_a_logistic_regression_is_made_of_them():
     stable = pm.logp(pm.Bernoulli.dist(logit_p=RNG.normal(size=(30, 4)) @ beta), RNG.integers(0, 2, 30)).sum()
     graphs = with_vector_functions([stable, pt.grad(stable, beta)])
     assert operations(graphs) & {Sigmoid, Softplus} == set()
+
+
+def test_scalars_are_numbers_too():
+    level, more = pt.tensor("level", dtype="float64", shape=()), pt.vector("more", shape=(3,))
+    log_density = pt.log(pt.sigmoid(level)) - pt.softplus(more).sum() + pt.tanh(level) * pt.sigmoid(more[0])
+    compiled = compiled_density(log_density, {"level": level, "more": more}, lambda seed: np.zeros(4))
+    slope_agrees(compiled, RNG.normal(size=4))
