@@ -35,7 +35,7 @@ class Moves:
     β chosen so that half of the draws stay effective.
 
     Draws that started from one ancestor are one cluster until the moves have forgotten it. They lie beside each
-    other, so that the effective sample size by autocorrelation sees them.
+    other, so that the effective sample size by batches sees them.
 
     Parameters
     ----------

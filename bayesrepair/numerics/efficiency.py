@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesrepair.numerics import array_stats
+from bayesrepair.numerics.batches import batches
+from bayesrepair.numerics.weighted_error import BATCHES, batched_ess
 
 
 def by_chain(values: np.ndarray, chain: np.ndarray) -> np.ndarray:
@@ -14,7 +15,10 @@ def by_chain(values: np.ndarray, chain: np.ndarray) -> np.ndarray:
 
 
 def relative_efficiency(values: np.ndarray, chain: np.ndarray) -> float:
-    """Mean over columns of the effective sample size divided by the number of draws, at most one.
+    """Effective sample size divided by the number of draws: harmonic mean over columns, at most one.
+
+    By batches within chains, in one product for all columns: ArviZ's rank-normalised sizes of a hundred columns take as
+    long as to move the draws.
 
     Parameters
     ----------
@@ -24,19 +28,12 @@ def relative_efficiency(values: np.ndarray, chain: np.ndarray) -> float:
     Returns
     -------
     float
-        One where the chains are too short (under 20 draws) to measure it.
 
     Examples
     --------
-    >>> independent = np.random.default_rng(0).standard_normal((1000, 1))
+    >>> independent = np.random.default_rng(0).standard_normal((1000, 10))
     >>> relative_efficiency(np.repeat(independent, 4, axis=0), np.zeros(4000)) < 0.4
     True
     """
-    split = by_chain(values, chain)
-    if split.shape[1] < 20:
-        return 1.0
-    varying = split[:, :, np.ptp(split, axis=(0, 1)) > 0]
-    if not varying.size:
-        return 1.0
-    ess = array_stats.ess(varying, chain_axis=0, draw_axis=1, relative=True)
-    return float(np.clip(np.nanmean(ess), 1e-3, 1.0))
+    sizes = batched_ess(values, np.full(len(values), 1 / len(values)), batches(chain, BATCHES))
+    return float(np.clip(1 / np.mean(1 / sizes) / len(values), 1e-3, 1.0))

@@ -116,7 +116,7 @@ def effective(values: np.ndarray, weights: np.ndarray, chain: np.ndarray) -> Eff
     """
     label = batches(chain, BATCHES)
     low, high = _outer(values, weights)
-    sizes = [_batched_ess(part, weights, label) for part in (values, values <= low, values >= high)]
+    sizes = [batched_ess(part, weights, label) for part in (values, values <= low, values >= high)]
     mean, lower, upper = (min(float(len(values)), 1 / float(np.mean(1 / size))) for size in sizes)
     return Effective(mean, min(lower, upper))
 
@@ -129,7 +129,7 @@ def _outer(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.sort(values.T[:, equal], axis=1).T[ranks]
 
 
-def _batched_ess(values: np.ndarray, weights: np.ndarray, label: np.ndarray) -> np.ndarray:
+def batched_ess(values: np.ndarray, weights: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Weighted variance of each column over the variance of its weighted mean; the draws' number where none varies."""
     count = int(label.max()) + 1
     centred = values - weights @ values
