@@ -74,7 +74,8 @@ class Auto:
         """Return the posterior of the rung that served, and every attempt in order."""
         usable, refused = self._applicable(change)
         prices = Prices(change, refittable=self.priced and usable[-1][0] == "retrain")
-        climb = _Climb(change, rng, prices, refused, self.priced)
+        twice = frozenset(name for name in self.rungs if self.rungs.count(name) > 1)
+        climb = _Climb(change, rng, prices, refused, self.priced, twice)
         for k, (name, editor) in enumerate(usable):
             if isinstance(editor, Moves) and climb.leaves_out_moves():
                 continue
@@ -120,6 +121,8 @@ class _Climb:
         Rungs that were left out, and why; grows.
     priced : bool
         See `Auto`.
+    twice : frozenset of str
+        Rungs that the ladder names twice: a climb that is repeated names each attempt.
     doubted : bool
         Whether draws that were ``ok`` failed the check once they were moved.
     failed : int
@@ -131,6 +134,7 @@ class _Climb:
     prices: Prices
     refused: dict[str, str]
     priced: bool = True
+    twice: frozenset[str] = frozenset()
     attempts: list[Attempt] = field(default_factory=list)
     best: tuple[Posterior, Info] | None = None
     aside: tuple[Draws, Info] | None = None
@@ -162,12 +166,13 @@ class _Climb:
                 self.aside = posterior, info
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 return
-            if isinstance(editor, Transport) and self._are_to_be_moved(posterior, info, left):
-                why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, moved before they are checked"
+            if isinstance(editor, Transport) and _need_moves(posterior, info, left):
+                why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, not checked as they are"
                 self._keep(posterior, _unchecked(name, info, seconds, why))
-                self.failed += self._move_once(posterior) == "unreliable"
-                self._return_to_what_was_set_aside()
-                return
+                if self._is_worth_a_move(posterior, info) if self.priced else name not in self.twice:
+                    self.failed += self._move_once(posterior) == "unreliable"
+                    self._return_to_what_was_set_aside()
+                    return
         self._judge(name, posterior, info, seconds)
         self._return_to_what_was_set_aside()
 
@@ -188,15 +193,14 @@ class _Climb:
         assert info.status is not None  # kept with one
         if info.status.level != "ok" or not isinstance(posterior, Draws):
             return
-        few = self._are_to_be_moved(posterior, info, [editor for _, editor in rungs])
-        if few and self._move_once(posterior) == "unreliable":
+        if not _need_moves(posterior, info, [editor for _, editor in rungs]):
+            return
+        if (not self.priced or self._is_worth_a_move(posterior, info)) and self._move_once(posterior) == "unreliable":
             self._doubt()
 
-    def _are_to_be_moved(self, posterior: Draws, info: Info, rungs: list[Editor]) -> bool:
-        """Whether the draws are few, moves are among these rungs, and one more of each draw is worth its time."""
-        if _effective(info) >= ENOUGH * _plenty(posterior) or not any(isinstance(editor, Moves) for editor in rungs):
-            return False
-        return not self.priced or self.prices.seconds(_refreshing(posterior)) <= self._worth(posterior, info)
+    def _is_worth_a_move(self, posterior: Draws, info: Info) -> bool:
+        """Whether one more move of each draw takes no longer than what it brings is worth."""
+        return self.prices.seconds(_refreshing(posterior)) <= self._worth(posterior, info)
 
     def _move_once(self, posterior: Draws) -> str:
         """One more move of each draw; the status of what comes out."""
@@ -282,6 +286,11 @@ class _Climb:
         served = self.best[1] if self.best is not None else None
         if served is None or served.status is None or served.status.level != "ok" or served.ess < info.ess:
             self._judge("weights", posterior, info, 0.0)
+
+
+def _need_moves(posterior: Draws, info: Info, rungs: list[Editor]) -> bool:
+    """Whether the draws are few, and moves are among these rungs."""
+    return _effective(info) < ENOUGH * _plenty(posterior) and any(isinstance(editor, Moves) for editor in rungs)
 
 
 def _refreshing(posterior: Draws) -> Moves:
