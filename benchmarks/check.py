@@ -4,8 +4,8 @@ Exact draws of an edited posterior are handed to the check as they are, or with 
 .2 posterior sd (of one parameter, or along a random direction of the whitened space), or an sd wrong by 20 % (of one
 parameter, or of all). A result is caught when the check fails. Harmless shifts (.03 sd) are meant to pass. Goals: at
 least 90 % caught at no more than 5 % false alarms. ``draws`` is the effective number of draws; fewer than a few
-hundred show a shift of .2 sd only just, and `edit` never calls fewer than 200 ok. A shift of .2 along a random direction
-of 90 or 400 moves each parameter by .02 or .01 sd: harmless to any of them, and mostly not seen.
+hundred show a shift of .2 sd only just, and `edit` never calls fewer than 200 ok. A shift of .2 along a random
+direction of 90 or 400 moves each parameter by .02 or .01 sd: harmless to any of them, and mostly not seen.
 """
 
 from __future__ import annotations
