@@ -4,6 +4,7 @@ For every edit, five refits (4 × 1000 draws after 1000 of tuning) make the refe
 log-concave, four of them are the draws of the first after three HMC trajectories each at the edited posterior itself
 (eight where they were made before).
 An edit that takes seconds is timed three times, and so is the refit beside it: the shortest time of each counts.
+Lines of earlier code were timed once.
 ``e`` is the mean over predictions of |Δ mean| / sd of the pool, ``n`` the same for each refit against the pool of the
 others, averaged.
 Strict rule of B1: e ≤ max(2n, .05), maximum ≤ max(2 n_max, .2), mean |log sd ratio| ≤ .1, shifts of the 5 and of the

@@ -218,6 +218,16 @@ def test_few_draws_that_are_not_worth_a_move_are_checked_and_the_climb_repeats_i
     np.testing.assert_array_equal(again.after.draws.theta, result.after.draws.theta)
 
 
+def test_few_draws_that_are_good_but_not_worth_a_move_are_ok_and_the_climb_repeats_itself(monkeypatch):
+    monkeypatch.setitem(EDITORS, "transport", Lean)
+    monkeypatch.setattr(Prices, "gradient", 1.0)
+    result = edited(seconds=18_000.0, rungs=LADDER[1:])
+    assert tried(result) == [("transport", "unreliable"), ("transport", "ok")]
+    again = edited(rungs=tuple(name for name, _ in tried(result)), priced=False)
+    assert tried(again) == tried(result)
+    np.testing.assert_array_equal(again.after.draws.theta, result.after.draws.theta)
+
+
 @dataclass(frozen=True)
 class Misled(Weights):
     """Weights of draws that are an sd away from where they should be."""

@@ -32,7 +32,7 @@ def of_many_parameters():
 def test_many_parameters_hide_no_error_and_feign_none(of_many_parameters, plant, caught):
     rng = np.random.default_rng(5)
     seen = [not planted(*of_many_parameters, plant, draws=1000, rng=rng).passed for _ in range(8)]
-    assert abs(np.mean(seen) - caught) <= 0.25
+    assert abs(np.mean(seen) - caught) <= 1 / 8
 
 
 @pytest.mark.parametrize("plant", ["nothing", "harmless shift"])

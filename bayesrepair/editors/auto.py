@@ -155,7 +155,7 @@ class _Climb:
         seconds = time.perf_counter() - started
         if isinstance(editor, Transport) and isinstance(posterior, Draws):
             self.transported = posterior
-        if left and isinstance(posterior, Draws) and not info.exact:
+        if (left or name in self.twice) and isinstance(posterior, Draws) and not info.exact:
             if not good_weights(posterior, info):
                 why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: poor weights, not checked"
                 self._keep(posterior, _unchecked(name, info, seconds, why))
@@ -166,7 +166,7 @@ class _Climb:
                 self.aside = posterior, info
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 return
-            if isinstance(editor, Transport) and _need_moves(posterior, info, left):
+            if isinstance(editor, Transport) and (_need_moves(posterior, info, left) or name in self.twice):
                 why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, not checked as they are"
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 if self._is_worth_a_move(posterior, info) if self.priced else name not in self.twice:

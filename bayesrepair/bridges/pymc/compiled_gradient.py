@@ -33,7 +33,7 @@ class _Function(types.WrapperAddressProtocol):
 
 @kernel
 def _each(function, theta, gradient, value, data, code):
-    """Call a function of one draw for all: a call from Python takes 1 to 2 microseconds, one from here .03."""
+    """Call a function of one draw for all of them: a call from Python would take as long as a small density."""
     size = theta.shape[1]
     at, slope = np.int64(theta.ctypes.data), np.int64(gradient.ctypes.data)
     result = np.int64(value.ctypes.data)
