@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from bayesrepair.editors.transport_maps import Fits, Fitting, Source, regions_of, sample
-from bayesrepair.editors.transport_weights import Weighing, choose
+from bayesrepair.editors.transport_maps import Fits, Fitting, Source, regions_of
+from bayesrepair.editors.transport_weights import Probes, Weighing, choose
 from bayesrepair.fit import Change
-from bayesrepair.judgement import NEARLY_EQUAL, Info
+from bayesrepair.judgement import Info
 from bayesrepair.model import Differentiable
-from bayesrepair.numerics.psis import effective_sample_size, khat_threshold
+from bayesrepair.numerics.psis import effective_sample_size
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
@@ -23,7 +23,8 @@ FEWEST_DRAWS, MOST_DRAWS = 100, 1000
 MOST_FIT_DRAWS = 200
 FIT_EVALUATIONS, ROUND_EVALUATIONS = 15, 4  # of each draw, as a rule: to predict the cost
 PATH = (0.25, 0.5, 0.75, 1.0)  # shares of the edit at which maps are fitted where one fit does not reach it
-SMALLEST_SHARE = 0.1  # of the draws that must stay effective, or the path is tried
+SMALLEST_SHARE = 0.05  # of the draws that must stay effective, or the path is tried
+GOOD_SHARE = 0.6  # of the draws left effective by a diagonal map: no full one is fitted
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,18 @@ class Transport:
     other half fitted; the expectation of w is the same ratio of normalisers for every map, so that the halves pool
     on one scale. Maps are compared on some draws that did not fit them by the mean of
     ``log p_edited(T(θ)) + log|det A|`` (minus the Kullback–Leibler divergence of the moved draws, up to a constant)
-    with its paired standard error; the simplest map that is as good as the best moves all draws.
+    with its paired standard error; the simplest map that is as good as the best moves all draws. Where the diagonal map
+    leaves three fifths of them effective, no full one is fitted.
 
     Where the draws clearly fall into clusters (see `bayesrepair.numerics.regions`), a map for each is one more
     candidate. Moved draws then have the density ``q(θ') = Σ_j p(T_j⁻¹θ' | D) 1[T_j⁻¹θ' ∈ R_j] / |det A_j|``, and
     ``log w = log p_edited(θ') − log q(θ')`` accounts for the weight of every mode that the draws have seen. A
     twentieth of the draws stays where it is, so that nothing between the images is missed.
 
-    Where the weights come out poor, maps are fitted once more along a path, to targets with a quarter, a half, three
-    quarters and all of the edit, each from the one before; the weights with the larger effective sample size are kept.
-    That is left out where it would take more than a quarter of the gradients that sampling took.
+    Where next to no draws stay effective, maps are fitted once more along a path, to targets with a quarter, a half,
+    three quarters and all of the edit, each from the one before; the weights with the larger effective sample size are
+    kept. That is left out where it would take more than a quarter of the gradients that sampling took, and given up
+    where not even a part of the edit is reached.
 
     Parameters
     ----------
@@ -93,22 +96,45 @@ class Transport:
         assert isinstance(draws, Draws)  # `edit` refuses the others
         source = Source.of(draws, regions_of(draws) if "modes" in self.maps else None)
         weighing = Weighing.of(change, source)
-        names, fitting = self._names(draws), self._fitting(draws)
-        whole = bool({"diagonal", "full"} & set(names))
-        fits = [fitting.fits(weighing.before, weighing.after, source, h, rng, whole=whole) for h in (0, 1)]
-        posterior, details = self._best(names, weighing, source, fits, rng)
+        probes = Probes.of(source, self.probe_draws, rng)
+        fits, scores = self._fitted(weighing, source, probes, rng)
+        posterior, details = _best(weighing, source, fits, scores, rng)
         details["regions"] = 1 if source.regions is None else len(source.regions)
         evals = 0
-        if set(names) != {"identity"} and _poor(posterior) and self._path_is_worth_it(draws):
-            fits, evals = self._along_path(change, weighing, source, whole, rng)
-            again, its_details = self._best(names, weighing, source, fits, rng)
-            details["tempered"] = _share(again) > _share(posterior)
-            if details["tempered"]:
-                posterior, details = again, details | its_details
+        if set(scores) != {"identity"} and _share(posterior) < SMALLEST_SHARE and self._path_is_worth_it(draws):
+            along, evals = self._along_path(change, weighing, source, probes, rng)
+            details["tempered"] = False
+            if along is not None:
+                again, its_details = _best(weighing, source, along, self._scores(weighing, probes, along), rng)
+                if _share(again) > _share(posterior):
+                    posterior, details = again, details | its_details | {"tempered": True}
         evals += weighing.log_lik_evals
         return posterior, Info(
             "transport", khat=posterior.khat, ess=posterior.ess, log_lik_evals=evals, details=details
         )
+
+    def _fitted(
+        self, weighing: Weighing, source: Source, probes: Probes, rng: np.random.Generator
+    ) -> tuple[list[Fits], dict[str, np.ndarray]]:
+        """Maps of both halves and their scores; the full one only where the diagonal one leaves few draws."""
+        names, fitting = self._names(source.draws), self._fitting(source.draws)
+        stepwise = source.regions is None and {"diagonal", "full"} <= set(names)
+        first = replace(fitting, full=False) if stepwise else fitting
+        whole = bool({"diagonal", "full"} & set(names))
+        fits = [first.fits(weighing.before, weighing.after, source, h, rng, whole=whole) for h in (0, 1)]
+        if not stepwise:
+            return fits, self._scores(weighing, probes, fits)
+        simple = tuple(name for name in names if name != "full")
+        scores = probes.scores(weighing, simple, fits)
+        if max(probes.share(weighing, score) for score in scores.values()) >= GOOD_SHARE:
+            return fits, scores
+        fits = [fitting.enriched(fits[h], weighing.before, weighing.after, source, h, rng) for h in (0, 1)]
+        return fits, scores | probes.scores(weighing, ("full",), fits)
+
+    def _scores(self, weighing: Weighing, probes: Probes, fits: Sequence[Fits]) -> dict[str, np.ndarray]:
+        """Of all candidates; a single one needs none."""
+        names = self._names(probes.source.draws)
+        return {names[0]: np.zeros(1)} if len(names) == 1 else probes.scores(weighing, names, fits)
 
     def gradients(self, change: Change) -> int:
         """Gradients of all rows that this will take, about, unless it has to go along a path."""
@@ -146,51 +172,52 @@ class Transport:
             rounds=self.rounds,
         )
 
-    def _best(
-        self,
-        names: tuple[str, ...],
-        weighing: Weighing,
-        source: Source,
-        fits: Sequence[Fits],
-        rng: np.random.Generator,
-    ) -> tuple[Draws, dict[str, object]]:
-        """All draws moved by the map that does best at some draws that did not fit it."""
-        maps = [fit.candidates(names, source) for fit in fits]
-        scores = {names[0]: np.zeros(1)}
-        if len(names) > 1:
-            some = [sample(source.draws, source.at(h), self.probe_draws, rng) for h in (0, 1)]
-            theta, known = source.draws.theta, weighing.source
-            scores = {
-                name: np.concatenate(
-                    [weighing.score(maps[1 - h][name], theta[some[h]], known[some[h]]) for h in (0, 1)]
-                )
-                for name in names
-            }
-        chosen = choose(scores)
-        posterior = weighing.moved(source, [by_name[chosen] for by_name in maps], rng)
-        means = {name: float(score.mean()) for name, score in scores.items()}
-        return posterior, {"map": chosen, "log_density": means}
-
     def _along_path(
-        self, change: Change, weighing: Weighing, source: Source, whole: bool, rng: np.random.Generator
-    ) -> tuple[list[Fits], int]:
-        """Maps fitted to growing shares of the edit, each from the one before, and what the targets between cost."""
+        self, change: Change, weighing: Weighing, source: Source, probes: Probes, rng: np.random.Generator
+    ) -> tuple[list[Fits] | None, int]:
+        """Maps fitted to growing shares of the edit, each from the one before, and what the targets between cost.
+
+        None where the maps of a part of the edit leave next to no draws there: those of a larger part would not do
+        better.
+        """
         last, evals = self._fitting(source.draws), 0
+        names = self._names(source.draws)
+        whole = bool({"diagonal", "full"} & set(names))
         few = max(FEWEST_DRAWS, DRAWS_PER_PARAMETER * source.draws.theta.shape[1])
         between = replace(last, regression_draws=min(last.regression_draws, few))
-        fits: list[Fits | None] = [None, None]
+        fits: list[Fits] = []
         for share in PATH:
             weight = change.before + share * (change.after - change.before)
             target = weighing.after if share == 1 else Target(change.model, change.rows, weight)
             fitting = last if share == 1 else between
-            fits = [fitting.fits(weighing.before, target, source, h, rng, whole=whole, start=fits[h]) for h in (0, 1)]
-            evals += 0 if share == 1 else target.log_lik_evals
-        return [fit for fit in fits if fit is not None], evals
+            starts: Sequence[Fits | None] = fits or [None, None]
+            fits = [fitting.fits(weighing.before, target, source, h, rng, whole=whole, start=starts[h]) for h in (0, 1)]
+            if share < 1:
+                there = replace(weighing, after=target)
+                scores = probes.scores(there, names, fits)
+                evals += target.log_lik_evals
+                if max(probes.share(there, score) for score in scores.values()) < SMALLEST_SHARE:
+                    return None, evals
+        return fits, evals
 
     def _path_is_worth_it(self, draws: Draws) -> bool:
         """Whether the path takes a quarter of the gradients of sampling at most; where that is unknown, it does."""
         taken = None if draws.sampling is None else draws.sampling.gradients
         return taken is None or len(PATH) * self._fitting_gradients(draws) + len(draws) <= taken / 4
+
+
+def _best(
+    weighing: Weighing,
+    source: Source,
+    fits: Sequence[Fits],
+    scores: Mapping[str, np.ndarray],
+    rng: np.random.Generator,
+) -> tuple[Draws, dict[str, object]]:
+    """All draws moved by the map that does best at some draws that did not fit it."""
+    chosen = choose(scores)
+    maps = [fit.candidates((chosen,), source)[chosen] for fit in fits]
+    posterior = weighing.moved(source, maps, rng)
+    return posterior, {"map": chosen, "log_density": {name: float(score.mean()) for name, score in scores.items()}}
 
 
 def _affordable(draws: Draws) -> int:
@@ -202,12 +229,3 @@ def _affordable(draws: Draws) -> int:
 def _share(draws: Draws) -> float:
     """Share of the draws that is effective; zero where no weight is positive."""
     return effective_sample_size(draws.weights) / len(draws) if np.isfinite(draws.log_weights).any() else 0.0
-
-
-def _poor(draws: Draws) -> bool:
-    """Whether few draws are effective, or the largest weights have too long a tail."""
-    share = _share(draws)
-    if share < SMALLEST_SHARE:
-        return True
-    tail = len(draws) * draws.weights.max() > NEARLY_EQUAL
-    return bool(tail and draws.khat > khat_threshold(len(draws)))

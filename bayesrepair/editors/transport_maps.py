@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from bayesrepair.numerics.affine import AffineMap
+from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.diagonal_map import fit_diagonal
 from bayesrepair.numerics.gradient_regression import fit_full
 from bayesrepair.numerics.piecewise import PiecewiseMap
@@ -16,6 +17,8 @@ from bayesrepair.numerics.regions import Regions, find_regions
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
+MOST_CORRELATED = 200  # parameters whose covariance is cheap to factor
+COVARIANCE_DRAWS = 1000
 BLOCKS = 10  # of a single chain (of a region), dealt out in turn to the two halves
 _FOUND: WeakKeyDictionary[Draws, Regions | None] = WeakKeyDictionary()  # looked for once a fit, not once an edit
 
@@ -124,22 +127,42 @@ class Fitting:
         ]
         return Fits(pair, tuple(parts))
 
+    def enriched(
+        self, fits: Fits, before: Target, after: Target, source: Source, h: int, rng: np.random.Generator
+    ) -> Fits:
+        """A full map in addition to a half's diagonal one."""
+        assert fits.whole is not None  # there is something to start from
+        diagonal = fits.whole.diagonal
+        return replace(fits, whole=self._full(before, after, source.draws, source.at(h), rng, diagonal, diagonal))
+
     def _pair(
         self, before: Target, after: Target, draws: Draws, at: np.ndarray, rng: np.random.Generator, start: Pair | None
     ) -> Pair:
-        some = _representative(draws, at, self.diagonal_draws, rng)
         diagonal = fit_diagonal(
             after.value_and_gradient,
-            some,
+            _representative(draws, at, self.diagonal_draws, rng),
+            factor=_axes(draws, at),
             start=None if start is None else start.diagonal,
             iterations=self.iterations,
         )
         if not self.full:
             return Pair(diagonal, None)
+        return self._full(before, after, draws, at, rng, diagonal, diagonal if start is None else start.richest)
+
+    def _full(
+        self,
+        before: Target,
+        after: Target,
+        draws: Draws,
+        at: np.ndarray,
+        rng: np.random.Generator,
+        diagonal: AffineMap,
+        start: AffineMap,
+    ) -> Pair:
+        """A full map that starts from another one, beside the diagonal one."""
         some = draws.theta[sample(draws, at, self.regression_draws, rng)]
         gradient = before.value_and_gradient(some)[1]
-        first = diagonal if start is None else start.richest
-        return Pair(diagonal, fit_full(after.value_and_gradient, some, gradient, start=first, rounds=self.rounds))
+        return Pair(diagonal, fit_full(after.value_and_gradient, some, gradient, start=start, rounds=self.rounds))
 
 
 def sample(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -154,6 +177,14 @@ def _halves(chain: np.ndarray) -> np.ndarray:
     """Which half each draw belongs to: whole chains, or blocks of a single chain, dealt out in turn."""
     names, where = np.unique(chain, return_inverse=True)
     return where % 2 if len(names) > 1 else (np.arange(len(chain)) * BLOCKS // len(chain)) % 2
+
+
+def _axes(draws: Draws, at: np.ndarray) -> np.ndarray | None:
+    """Cholesky factor of the covariance of some draws at the positions; None where parameters are too many for it."""
+    if draws.theta.shape[1] > MOST_CORRELATED:
+        return None
+    some = at[:: max(1, len(at) // COVARIANCE_DRAWS)]
+    return covariance_factor(draws.theta[some], draws.weights[some] / draws.weights[some].sum())
 
 
 def _representative(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

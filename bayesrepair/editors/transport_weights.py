@@ -13,10 +13,11 @@ from typing import Self
 
 import numpy as np
 
-from bayesrepair.editors.transport_maps import Source
+from bayesrepair.editors.transport_maps import Fits, Source, sample
 from bayesrepair.fit import Change
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.piecewise import PiecewiseMap
+from bayesrepair.numerics.psis import effective_sample_size
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
@@ -67,21 +68,23 @@ class Weighing:
         """Each half of the draws moved by the map that the other fitted, with raw weights."""
         draws = source.draws
         theta, gradient = np.empty_like(draws.theta), np.empty_like(draws.theta)
-        log_ratio = np.empty(len(draws))
+        value, log_ratio = np.empty(len(draws)), np.empty(len(draws))
         for h in (0, 1):
             at, transport = source.at(h), maps[1 - h]
             if isinstance(transport, AffineMap):
                 theta[at] = transport(draws.theta[at])
-                value, gradient[at] = _density(self.after, theta[at])
-                log_ratio[at] = value + transport.log_det - self.source[at]
+                value[at], gradient[at] = _density(self.after, theta[at])
+                log_ratio[at] = value[at] + transport.log_det - self.source[at]
             else:
-                theta[at], log_ratio[at], gradient[at] = self._moved_apart(source, at, transport, rng)
-        return Draws(theta, draws.log_weights + log_ratio, draws.chain, draws.r_eff, gradient=gradient)
+                theta[at], value[at], log_q, gradient[at] = self._moved_apart(source, at, transport, rng)
+                log_ratio[at] = value[at] - log_q
+        log_weights = draws.log_weights + log_ratio
+        return Draws(theta, log_weights, draws.chain, draws.r_eff, log_density=value, gradient=gradient)
 
     def _moved_apart(
         self, source: Source, at: np.ndarray, transport: PiecewiseMap, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Draws moved region by region: where they are, ``log p_edited − log q`` and its gradient there.
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Draws moved region by region: where they are, ``log p_edited`` and ``log q``, and the former's gradient.
 
         Images of regions that move apart leave a hole, which no weight could ever make up for. So a few draws stay
         where they are: ``q = (1 − ε) Σ_j … + ε p`` is nowhere zero where p is not.
@@ -96,7 +99,47 @@ class Weighing:
         there = np.flatnonzero(~stays & np.isfinite(value))
         unmoved[there] = value[there] - self.changed.log_likelihood(moved[there])
         log_q = np.logaddexp(np.log1p(-STAYING) + pushed, np.log(STAYING) + unmoved)
-        return moved, value - log_q, gradient
+        return moved, value, log_q, gradient
+
+
+@dataclass(frozen=True, eq=False)
+class Probes:
+    """Some draws of each half, on which the maps that the other half fitted are compared.
+
+    Parameters
+    ----------
+    source : Source
+    at : tuple of array of int
+        Positions of the draws of each half.
+    """
+
+    source: Source
+    at: tuple[np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, source: Source, size: int, rng: np.random.Generator) -> Self:
+        """At most ``size`` draws of each half."""
+        first, second = (sample(source.draws, source.at(h), size, rng) for h in (0, 1))
+        return cls(source, (first, second))
+
+    def scores(self, weighing: Weighing, names: Sequence[str], fits: Sequence[Fits]) -> dict[str, np.ndarray]:
+        """Score of each draw under each kind of map, by name."""
+        theta, known = self.source.draws.theta, weighing.source
+        maps = [fit.candidates(tuple(names), self.source) for fit in fits]
+        return {
+            name: np.concatenate(
+                [weighing.score(maps[1 - h][name], theta[self.at[h]], known[self.at[h]]) for h in (0, 1)]
+            )
+            for name in names
+        }
+
+    def share(self, weighing: Weighing, score: np.ndarray) -> float:
+        """Share of the draws that stay effective under a map with these scores."""
+        log_ratio = score - weighing.source[np.concatenate(self.at)]
+        if not np.isfinite(log_ratio).any():
+            return 0.0
+        weights = np.exp(log_ratio - log_ratio.max())
+        return effective_sample_size(weights / weights.sum()) / len(weights)
 
 
 def choose(scores: Mapping[str, np.ndarray]) -> str:

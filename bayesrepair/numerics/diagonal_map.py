@@ -17,6 +17,7 @@ from bayesrepair.numerics.affine import AffineMap
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 LARGEST_LOG_SCALE = 3.0  # a factor of 20 either way: beyond it one jump is too far
 PENALTY = 1e6  # nats below the start that a step to where the density vanishes counts as
+SCALE_STEP = float(np.sqrt(0.5))  # a log-scale is twice as curved as a shift by standard deviations
 NEGLIGIBLE = 1e-4  # less than the noise of so few draws
 
 
@@ -24,11 +25,12 @@ def fit_diagonal(
     target: Target,
     theta: np.ndarray,
     *,
+    factor: np.ndarray | None = None,
     start: AffineMap | None = None,
     iterations: int = 20,
     negligible: float = NEGLIGIBLE,
 ) -> AffineMap:
-    """Fit shift and log-scales by L-BFGS.
+    """Fit shift and log-scales by L-BFGS, in coordinates in which the target is about as curved as a standard normal.
 
     Parameters
     ----------
@@ -36,6 +38,9 @@ def fit_diagonal(
         (S, P) → log density (S,) and gradient (S, P).
     theta : array, shape (S, P)
         Draws of the original posterior, some ten or more (each draw tells of every coordinate).
+    factor : array, shape (P, P), optional
+        Cholesky factor of the covariance that the target has roughly: shifts are sought along its columns, which
+        takes fewer steps where parameters are correlated. The standard deviations of ``theta`` where left out.
     start : AffineMap, optional
         A diagonal map to improve; the identity where left out. No scale changes by more than a factor of 20.
     iterations : int
@@ -59,20 +64,23 @@ def fit_diagonal(
     sd = np.maximum(theta.std(axis=0), 1e-9 * (1 + np.abs(mean)))
     image = mean if start is None else start(mean[None])[0]
     scale = np.ones(size) if start is None else start.matrix
-    centred, spread = (theta - mean) * scale, sd * scale
+    centred = (theta - mean) * scale
+    axes = np.diag(sd * scale) if factor is None else factor * scale[:, None]
     base = 0.0
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
-        stretch = np.exp(x[size:])
+        stretch = np.exp(SCALE_STEP * x[size:])
         with np.errstate(over="ignore", invalid="ignore"):
-            value, gradient = target(image + x[:size] * spread + centred * stretch)
+            value, gradient = target(image + axes @ x[:size] + centred * stretch)
         if not (np.isfinite(value).all() and np.isfinite(gradient).all()):
             return PENALTY, np.zeros(2 * size)  # higher than anything acceptable: the line search turns back
-        slope = np.concatenate([gradient.mean(0) * spread, (gradient * centred * stretch).mean(0) + 1])
-        return base - (float(value.mean()) + float(x[size:].sum())), -slope
+        by_scale = SCALE_STEP * ((gradient * centred * stretch).mean(0) + 1)
+        slope = np.concatenate([axes.T @ gradient.mean(0), by_scale])
+        return base - (float(value.mean()) + SCALE_STEP * float(x[size:].sum())), -slope
 
     base = -loss(np.zeros(2 * size))[0]  # so that gains count from zero, and not from the size of the density
-    bounds = [(None, None)] * size + [(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)] * size
+    largest = LARGEST_LOG_SCALE / SCALE_STEP
+    bounds = [(None, None)] * size + [(-largest, largest)] * size
     options = {"maxiter": iterations, "maxfun": 2 * iterations, "ftol": negligible}
     best = minimize(loss, np.zeros(2 * size), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return AffineMap(mean, image + best.x[:size] * spread, scale * np.exp(best.x[size:]))
+    return AffineMap(mean, image + axes @ best.x[:size], scale * np.exp(SCALE_STEP * best.x[size:]))

@@ -25,6 +25,8 @@ SHRINKAGE = 4.0  # an entry of M within two standard errors of zero is taken as 
 CURVATURE_BOUNDS = (0.1, 10.0)  # one round changes no precision by more than this factor
 SMALLEST_STEP = 0.05
 RIDGE = 1e-6  # against the unit variance of whitened draws: a parameter that never moved has no slope
+KEPT = 0.2  # of the gain that a step promises: with less it went too far
+NEAR = 0.5  # nats: a step that promised less and gained nothing was noise
 SETTLED = 0.05  # the weights take care of so little
 
 
@@ -86,19 +88,21 @@ def fit_full(
             break
         if left > before / 2:  # away from the Gaussian case full steps overshoot and swing to and fro
             longest /= 2
+        elif left < before / 4:
+            longest = min(1.0, 2 * longest)
         before, step = left, longest
         while step > SMALLEST_STEP:
             shift, local = _local_map(step * drift, step * curvature)
             new_image, new_matrix = image + factor @ (matrix @ shift), matrix @ local
             new_value, new_gradient = _push(target, white, new_image, factor @ new_matrix)
-            if _acceptable(new_value - value, len(drift)):
+            if _acceptable(new_value - value, step * left, len(drift)):
                 break
             step /= 2
         else:
             break
         gain = float((new_value - value).mean())
         image, matrix, value, gradient = new_image, new_matrix, new_value, new_gradient
-        if gain < settled:
+        if gain < settled and step * left < NEAR:
             break
     return AffineMap(mean, image, np.linalg.solve(factor.T, (factor @ matrix).T).T)
 
@@ -132,15 +136,15 @@ def regress(white: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.nda
     return drift, basis @ curvature @ basis.T
 
 
-def _acceptable(gain: np.ndarray, size: int) -> bool:
+def _acceptable(gain: np.ndarray, promised: float, size: int) -> bool:
     """Whether a step's gain in ``log q(T(θ)) + log|det|`` at the fitted draws speaks for it.
 
-    The true map does worse than the best map for these draws, by about half a nat a fitted number and draw: that
-    much loss, if it is within two standard errors, is no reason to refuse a step.
+    That is a part of the nats it promised. The true map does worse than the best map for these draws, by about half a
+    nat a fitted number and draw: that much less, if it is within two standard errors, is no reason to refuse a step.
     """
     overfit = size * (size + 3) / (4 * len(gain))
     error = 2 * float(gain.std()) / np.sqrt(len(gain))
-    return bool(np.isfinite(gain).all() and gain.mean() >= -min(overfit, error))
+    return bool(np.isfinite(gain).all() and gain.mean() >= KEPT * promised - min(overfit, error))
 
 
 def _push(target: Target, white: np.ndarray, image: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
