@@ -65,7 +65,8 @@ class Draws:
         For draws that were resampled and then moved: which draw each of them started from. Draws of one ancestor
         are one cluster, and no more than one independent draw until the moves have forgotten it.
     log_density : array, shape (S,), optional
-        Unnormalised log density, up to a constant, of what the draws were drawn from, where the sampler kept it.
+        Unnormalised log density, up to a constant, of what the weighted draws stand for, where the sampler kept it or
+        an editor computed it on the way.
     gradient : array, shape (S, P), optional
         Gradient of the log density that the weighted draws stand for, where an editor computed it on the way; the
         check needs it, and `edit` drops it.
