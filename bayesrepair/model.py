@@ -145,8 +145,8 @@ class Resumable(Model, Protocol):
 class Timed(Model, Protocol):
     """A model that knows how long a refit takes."""
 
-    def refit_seconds(self, posterior: Posterior) -> float:
-        """Wall time that a refit is expected to take; nan where nothing is known."""
+    def refit_seconds(self, posterior: Posterior, n_rows: int) -> float:
+        """Wall time that a refit on so many rows is expected to take; nan where nothing is known."""
         ...
 
 

@@ -52,7 +52,9 @@ class Prices:
     def refit(self) -> float:
         """Of a refit; nan where it is not known."""
         model = self.change.model
-        return model.refit_seconds(self.change.posterior) if self.refittable and isinstance(model, Timed) else np.nan
+        if not (self.refittable and isinstance(model, Timed)):
+            return np.nan
+        return model.refit_seconds(self.change.posterior, int(np.count_nonzero(self.change.after)))
 
     @cached_property
     def gradient(self) -> float:

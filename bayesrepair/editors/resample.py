@@ -70,8 +70,28 @@ class Resample:
         return posterior, replace(info, rung="resample", khat=-np.inf, ess=ess, details=details)
 
     def gradients(self, change: Change) -> int:
-        """Gradients of all rows that this will take, about."""
-        chains = len(np.unique(change.posterior.chain)) if isinstance(change.posterior, Draws) else 1
-        return (self.transport.gradients(change) if self.start is None else 0) + chains * (
-            self.draws + self.tune
-        ) * TRAJECTORY
+        """Gradients of all rows that this will take, about.
+
+        Trajectories that were long for another reason than correlations, such as several modes, will be long again.
+        """
+        draws = change.posterior
+        assert isinstance(draws, Draws)  # `edit` refuses the others
+        steps = len(np.unique(draws.chain)) * (self.draws + self.tune)
+        on_the_way = self.transport.gradients(change) if self.start is None else 0
+        return on_the_way + round(steps * max(TRAJECTORY, _whitened_trajectory(draws)))
+
+
+def _whitened_trajectory(draws: Draws) -> float:
+    """Gradients of a trajectory of the run that the draws came from, less what correlations took; 0 where unknown.
+
+    In coordinates with their own scales, as the sampler's were, a trajectory is longer by the square root of the
+    condition number of the correlations.
+    """
+    run = draws.sampling
+    if run is None or run.gradients is None:
+        return 0.0
+    sd = draws.theta.std(axis=0)
+    varying = (draws.theta[:, sd > 0] - draws.theta.mean(axis=0)[sd > 0]) / sd[sd > 0]
+    values = np.linalg.eigvalsh(varying.T @ varying / len(varying))
+    condition = values[-1] / max(values[0], values[-1] * np.finfo(float).eps)
+    return float(run.gradients / (run.chains * (run.draws + run.tune)) / np.sqrt(condition))

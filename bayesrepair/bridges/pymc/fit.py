@@ -128,14 +128,16 @@ class TrainablePyMCModel(CurvedPyMCModel):
         weights = np.ones(len(rows)) if weights is None else np.asarray(weights, dtype=float)
         return self.sampler.resume(arrays, position, weights=weights, start=start, rng=rng, draws=draws, tune=tune)
 
-    def refit_seconds(self, posterior: Posterior) -> float:
-        """Wall time that a refit is expected to take: the last one's, or that of the sampling of ``posterior``.
+    def refit_seconds(self, posterior: Posterior, n_rows: int) -> float:
+        """Wall time that a refit on so many rows is expected to take.
 
-        Nan where nothing is known. A compilation that is still to come counts with ten seconds.
+        It is that of the last one, or of the sampling of ``posterior``, in proportion to the rows; nan where nothing is
+        known. A compilation that is still to come counts with ten seconds.
         """
-        known = self.sampler.last_seconds
+        known, rows = self.sampler.last_seconds, self.sampler.last_rows
         if np.isnan(known) and isinstance(posterior, Draws) and posterior.sampling is not None:
-            known = posterior.sampling.seconds
+            known, rows = posterior.sampling.seconds, self.graph.n_rows
+        known *= n_rows / max(1, rows)
         return known if self.sampler.is_compiled else known + COMPILATION
 
     def _compiled_gradient(self, rows: Rows, weight: np.ndarray) -> CompiledGradient | JaxGradient | None:

@@ -113,12 +113,15 @@ class RefitSampler:
         Time spent on compilation so far.
     last_seconds : float
         Wall time of the last whole run; nan before the first.
+    last_rows : int
+        Rows that took part in it.
     """
 
     graph: RowGraph
     settings: NutsSettings = field(default_factory=NutsSettings)
     compile_seconds: float = 0.0
     last_seconds: float = np.nan
+    last_rows: int = 0
     _targets: dict[tuple[str, int], CompiledTarget] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -171,7 +174,7 @@ class RefitSampler:
         compiled = gradient.target(self.graph, _starting_points(self.graph.initial, start))
         started = time.perf_counter()
         draws = run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
-        self.last_seconds = time.perf_counter() - started
+        self.last_seconds, self.last_rows = time.perf_counter() - started, int(np.count_nonzero(weights))
         return draws
 
     @property
