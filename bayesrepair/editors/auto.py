@@ -23,6 +23,8 @@ PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard er
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 ENOUGH = 0.9  # of plenty: fewer are worth more time
 FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
+VERY_FEW = 0.45  # of plenty: one short trajectory then leaves too few still
+AS_GOOD = 0.8  # of the effective draws that the original ones had for their worst parameter
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -35,12 +37,13 @@ class Auto:
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain weights
     that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked only where
     that is not ``ok``. Transported draws that are few by their weights, and ``ok`` ones that are few for the 5 and 95
-    % quantiles of what they predict, get one more HMC move each where that is worth its time: the share of a refit
-    that it may take rises from nothing at 1620 effective draws (40 %) to all of it at 360. The former are checked once
-    they are moved. Where the latter fail the check then, that tells against the draws they came from: these are
-    ``unreliable``, and the climb goes on. Where no rung is ``ok``, the best status wins, and among equals the last
-    rung. The cost of a rung is predicted from the gradients that it takes and the time of a first block of them; that
-    of a refit from the last one in this process, or from the sampling of the draws that are edited.
+    % quantiles of what they predict, get one more HMC move each (two where they are very few) where that is worth its
+    time: the share of a refit that it may take rises from nothing at 1620 effective draws (40 %) to all of it at 360.
+    The former are checked once they are moved. Where the latter fail the check then, that tells against the draws they
+    came from: these are ``unreliable``, and the climb goes on. Where no rung is ``ok``, the best status wins, and among
+    equals the last rung. The cost of a rung is predicted from the gradients that it takes and the time of a first block
+    of them; that of a refit from the last one in this process, or from the sampling of the draws that are edited, in
+    proportion to the rows.
 
     Parameters
     ----------
@@ -170,7 +173,7 @@ class _Climb:
                 why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, not checked as they are"
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 if self._is_worth_a_move(posterior, info) if self.priced else name not in self.twice:
-                    self.failed += self._move_once(posterior) == "unreliable"
+                    self.failed += self._move_once(posterior, info) == "unreliable"
                     self._return_to_what_was_set_aside()
                     return
         self._judge(name, posterior, info, seconds)
@@ -195,17 +198,19 @@ class _Climb:
             return
         if not _need_moves(posterior, info, [editor for _, editor in rungs]):
             return
-        if (not self.priced or self._is_worth_a_move(posterior, info)) and self._move_once(posterior) == "unreliable":
+        if (not self.priced or self._is_worth_a_move(posterior, info)) and self._move_once(
+            posterior, info
+        ) == "unreliable":
             self._doubt()
 
     def _is_worth_a_move(self, posterior: Draws, info: Info) -> bool:
         """Whether one more move of each draw takes no longer than what it brings is worth."""
-        return self.prices.seconds(_refreshing(posterior)) <= self._worth(posterior, info)
+        return self.prices.seconds(_refreshing(posterior, info)) <= self._worth(posterior, info)
 
-    def _move_once(self, posterior: Draws) -> str:
-        """One more move of each draw; the status of what comes out."""
+    def _move_once(self, posterior: Draws, info: Info) -> str:
+        """One more move of each draw, or two; the status of what comes out."""
         started = time.perf_counter()
-        moved, found = _refreshing(posterior)(self.change, self.rng)
+        moved, found = _refreshing(posterior, info)(self.change, self.rng)
         self._judge("moves", moved, found, time.perf_counter() - started)
         return self.attempts[-1].status.level
 
@@ -293,9 +298,10 @@ def _need_moves(posterior: Draws, info: Info, rungs: list[Editor]) -> bool:
     return _effective(info) < ENOUGH * _plenty(posterior) and any(isinstance(editor, Moves) for editor in rungs)
 
 
-def _refreshing(posterior: Draws) -> Moves:
-    """One trajectory of each draw, for draws that are right but few."""
-    return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
+def _refreshing(posterior: Draws, info: Info) -> Moves:
+    """One short trajectory of each draw, for draws that are right but few; two where they are very few."""
+    moves = 1 if _effective(info) >= VERY_FEW * _plenty(posterior) else 2
+    return Moves(moves=moves, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
 
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
