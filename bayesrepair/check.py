@@ -12,7 +12,6 @@ import pandas as pd
 from bayesrepair.fit import Change
 from bayesrepair.model import Differentiable
 from bayesrepair.numerics import array_stats, hmc
-from bayesrepair.numerics.blocks import block_size
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.discrepancy import move_figures, stein_figures
 from bayesrepair.numerics.efficiency import by_chain
@@ -33,6 +32,7 @@ SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
 PREDICTED_ROWS = 120
 COUNTED_PREDICTIONS = 30  # for their effective sample sizes
+CACHED = 60_000  # predictions at a time: arrays that stay in the cache
 STEIN_DRAWS = 1000
 FEWEST_DISTINCT = 10  # draws among them, to tell an error from chance
 MOVED_DRAWS = 150
@@ -162,7 +162,7 @@ def independent_check(
         before = predicted(theta)
         figures = stein_figures(theta[some], gradient, share, before[some], posterior.chain[used][some], rng=rng)
         ancestor = np.searchsorted(used, posterior.resampled(min(draws, len(theta)), rng))
-        factor = covariance_factor(theta, weights)
+        factor = covariance_factor(theta[some], share)
         moved = hmc.sample(
             target.value_and_gradient, theta[ancestor], factor=factor, rng=rng, moves=moves, most_leapfrogs=LEAPFROGS
         )
@@ -247,9 +247,9 @@ class _Predictions:
     def __call__(self, theta: np.ndarray) -> np.ndarray:
         """Predictions on an unbounded scale, (S, P) → (S, H)."""
         rows, model = self.change.rows.at(self.at), self.change.model
-        size = block_size(max(1, len(model.outcome.classes or ()) * len(rows)))
-        parts = [model.predict(theta[a : a + size], rows) for a in range(0, len(theta), size)]
-        return unbounded(np.concatenate(parts), model.outcome).reshape(len(theta), -1)
+        size = max(1, CACHED // max(1, len(model.outcome.classes or ()) * len(rows)))
+        parts = [unbounded(model.predict(theta[a : a + size], rows), model.outcome) for a in range(0, len(theta), size)]
+        return np.concatenate(parts).reshape(len(theta), -1)
 
 
 def _doubts(change: Change) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import cg
 
 if TYPE_CHECKING:
@@ -15,14 +16,16 @@ if TYPE_CHECKING:
 
 _DENSE = 0.2  # share of entries that are not zero, above which a dense product is the faster one
 _STEPS = 50
+_FEW_COLUMNS = 200  # for which dense products cost less than the making of sparse ones
+_RIDGE = 1e-12  # against the trace: columns may be collinear
 
 
 @dataclass(frozen=True, eq=False)
 class SquaredError:
     """``Σ w (y − η)² = rest − 2 bᵀd + dᵀ G d`` with ``d = c − c*``, ``G = XᵀWX`` and b the gradient at ``c*``.
 
-    Expanded about the weighted least-squares solution ``c*`` (nearly: some steps of conjugate gradients), so that
-    nothing large cancels for coefficients that fit the data.
+    Expanded about the weighted least-squares solution ``c*`` (nearly: with a tiny ridge, or some steps of conjugate
+    gradients), so that nothing large cancels for coefficients that fit the data.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ class SquaredError:
         y = y - design.offset[:, 0]
         gram = _gram(X, weight)
         definite = gram if (weight >= 0).all() else _gram(X, np.abs(weight))
-        centre, _ = cg(definite, X.T @ (np.abs(weight) * y), maxiter=_STEPS)
+        centre = _solution(definite, X.T @ (np.abs(weight) * y))
         residual = y - X @ centre
         return cls(centre, gram, X.T @ (weight * residual), float(weight @ np.square(residual)), design.sizes)
 
@@ -76,8 +79,22 @@ def _whole(design: Design) -> Any:
     if not design.groups:
         return design.dense
     rows = np.arange(len(design.dense))
+    if sum(design.sizes) <= _FEW_COLUMNS:
+        columns = np.zeros((len(rows), sum(design.sizes)))
+        columns[:, : design.sizes[0]] = design.dense
+        for g, first in zip(design.groups, np.cumsum(design.sizes), strict=False):
+            columns[rows, first + g.index] = g.column
+        return columns
     groups = [sparse.csr_array((g.column, (rows, g.index)), shape=(len(rows), g.size)) for g in design.groups]
     return sparse.hstack([sparse.csr_array(design.dense), *groups], format="csr")
+
+
+def _solution(gram: Any, pulled: np.ndarray) -> np.ndarray:
+    """Of ``gram @ c = pulled``, nearly."""
+    if sparse.issparse(gram):
+        return cg(gram, pulled, maxiter=_STEPS)[0]
+    ridge = _RIDGE * (1 + float(np.trace(gram)))
+    return cho_solve(cho_factor(gram + ridge * np.eye(len(gram))), pulled)
 
 
 def _gram(X: Any, weight: np.ndarray) -> Any:

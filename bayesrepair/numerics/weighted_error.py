@@ -126,17 +126,18 @@ def _outer(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     size = len(weights)
     equal = np.searchsorted(np.cumsum(weights), (np.arange(size) + 0.5) / size).clip(max=size - 1)
     ranks = [int(0.05 * size), size - 1 - int(0.05 * size)]
-    return np.sort(values.T[:, equal], axis=1).T[ranks]
+    return np.partition(values.T[:, equal], ranks, axis=1).T[ranks]
 
 
 def batched_ess(values: np.ndarray, weights: np.ndarray, label: np.ndarray) -> np.ndarray:
     """Weighted variance of each column over the variance of its weighted mean; the draws' number where none varies."""
     count = int(label.max()) + 1
     centred = values - weights @ values
-    sums = np.zeros((count, len(weights)))
-    sums[label, np.arange(len(weights))] = weights
-    noise = np.square(sums @ centred).sum(axis=0) * count / max(1, count - 1)
-    variance = weights @ np.square(centred)
+    weighted = weights[:, None] * centred
+    order = np.argsort(label, kind="stable")
+    sums = np.add.reduceat(weighted[order], np.searchsorted(label[order], np.arange(count)), axis=0)
+    noise = np.square(sums).sum(axis=0) * count / max(1, count - 1)
+    variance = np.einsum("sh,sh->h", weighted, centred)
     varies = noise > 1e-24
     return np.where(varies, variance / np.where(varies, noise, 1.0), float(len(weights)))
 
