@@ -15,7 +15,7 @@ from bayesrepair.model import Differentiable, Timed
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
-_TIMED_DRAWS = 200
+_TIMED_DRAWS = 100
 
 
 @dataclass(eq=False)

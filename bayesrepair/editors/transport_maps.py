@@ -160,9 +160,16 @@ class Fitting:
         start: AffineMap,
     ) -> Pair:
         """A full map that starts from another one, beside the diagonal one."""
-        some = draws.theta[sample(draws, at, self.regression_draws, rng)]
-        gradient = before.value_and_gradient(some)[1]
-        return Pair(diagonal, fit_full(after.value_and_gradient, some, gradient, start=start, rounds=self.rounds))
+        some = sample(draws, at, self.regression_draws, rng)
+        fitted = fit_full(
+            after.value_and_gradient,
+            draws.theta[some],
+            before.value_and_gradient(draws.theta[some])[1],
+            start=start,
+            source_value=None if draws.log_density is None else draws.log_density[some],
+            rounds=self.rounds,
+        )
+        return Pair(diagonal, fitted)
 
 
 def sample(draws: Draws, at: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -116,7 +116,7 @@ class Point:
         """Slices of draws with their coefficients, draws last, and parameters."""
         for start in range(0, len(self), size):
             where = slice(start, min(start + size, len(self)))
-            parts = [np.ascontiguousarray(np.moveaxis(c[where], 0, -1)) for c in self.coefficients]
+            parts = [np.ascontiguousarray(_draws_last(c[where])) for c in self.coefficients]
             yield (
                 where,
                 [p.reshape(len(p), math.prod(p.shape[1:])) for p in parts],
@@ -185,15 +185,14 @@ class WeightedLikelihood:
             total, by_coefficient, by_parameter = self._tile(coefficients, parameters, slopes)
             value[where] = total
             for gradient, part in zip(gradients, [*by_coefficient, *by_parameter], strict=False):
-                tail = gradient.shape[1:]
-                gradient[where] = np.moveaxis(part.reshape(*tail, len(total)), -1, 0)
+                _draws_last(gradient[where])[...] = part.reshape(*gradient.shape[1:], len(total))
         return value, gradients
 
     def _draws(self) -> int:
         if isinstance(self.family, Normal):
             return max(32, TILE_CELLS // max(1, sum(self.design.sizes)))
         each = min(len(self.y), TILE_ROWS) * self.family.width
-        return int(np.clip(TILE_CELLS // max(each, 1), 32, 512))
+        return min(max(TILE_CELLS // max(each, 1), 32), 512)
 
     def _tile(
         self, coefficients: list[np.ndarray], parameters: tuple[np.ndarray, ...], slopes: bool
@@ -210,7 +209,7 @@ class WeightedLikelihood:
             rows = slice(start, start + TILE_ROWS)
             design, y = self.design.at(rows), self.y[rows]
             eta = design.eta(coefficients)
-            unit = int(np.clip(self.unit - start, 0, len(y)))
+            unit = min(max(self.unit - start, 0), len(y))
             self.family.sums(eta, y, self.weight[rows], unit, parameters, into)
             if slopes:
                 added = design.pull_back(eta)
@@ -219,6 +218,11 @@ class WeightedLikelihood:
             gradients = [np.zeros_like(c) for c in coefficients]
         value, by_parameter = self.family.total(into, parameters, self.y, self.weight)
         return value, gradients, by_parameter
+
+
+def _draws_last(values: np.ndarray) -> np.ndarray:
+    """A view with the axis of the draws behind the others."""
+    return values.transpose(*range(1, values.ndim), 0)
 
 
 def log_lik(family: Family, design: Design, y: np.ndarray, point: Point, *, single: bool = False) -> np.ndarray:

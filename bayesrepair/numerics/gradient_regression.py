@@ -18,6 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.covariance import covariance_factor
+from bayesrepair.numerics.psis import effective_sample_size
 
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 DRAWS_PER_DIRECTION = 5
@@ -27,6 +28,7 @@ SMALLEST_STEP = 0.05
 RIDGE = 1e-6  # against the unit variance of whitened draws: a parameter that never moved has no slope
 KEPT = 0.2  # of the gain that a step promises: with less it went too far
 NEAR = 0.5  # nats: a step that promised less and gained nothing was noise
+GOOD_SHARE = 0.7  # of the fitted draws left effective: a little less of the others
 SETTLED = 0.05  # the weights take care of so little
 
 
@@ -36,6 +38,7 @@ def fit_full(
     source_gradient: np.ndarray,
     *,
     start: AffineMap,
+    source_value: np.ndarray | None = None,
     rounds: int = 6,
     settled: float = SETTLED,
 ) -> AffineMap:
@@ -51,6 +54,8 @@ def fit_full(
         ``∇log p`` at the draws.
     start : AffineMap
         Such as the diagonal fit: from the identity the regression can be misled by curvature far away.
+    source_value : array, shape (S,), optional
+        ``log p`` at the draws, up to a constant. The rounds end where the weights of the moved draws are good already.
     rounds : int
         At most.
     settled : float
@@ -82,6 +87,8 @@ def fit_full(
     value, gradient = _push(target, white, image, factor @ matrix)
     before, longest = np.inf, 1.0
     for _ in range(rounds):
+        if source_value is not None and _share(value - source_value) >= GOOD_SHARE:
+            break
         drift, curvature = regress(white, gradient @ (factor @ matrix) - pulled_source)
         left = float(np.square(drift).sum() / 2 + np.square(curvature).sum() / 4)
         if left < settled or not np.isfinite(left):
@@ -134,6 +141,14 @@ def regress(white: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.nda
     square = np.maximum(np.square(curvature), 1e-300)
     curvature = curvature * np.maximum(0.0, 1 - SHRINKAGE * error / square)
     return drift, basis @ curvature @ basis.T
+
+
+def _share(log_ratio: np.ndarray) -> float:
+    """Effective share of draws with these log weights."""
+    if not np.isfinite(log_ratio).all():
+        return 0.0
+    weights = np.exp(log_ratio - log_ratio.max())
+    return effective_sample_size(weights / weights.sum()) / len(weights)
 
 
 def _acceptable(gain: np.ndarray, promised: float, size: int) -> bool:

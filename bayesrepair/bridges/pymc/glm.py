@@ -307,7 +307,8 @@ class KernelFunctions:
         first, rest = slopes[0], slopes[1:]
         dense, grouped = len(self.recognised.dense), len(self.recognised.groups)
         widths = self._function("widths", self._widths)
-        pieces = np.split(first, np.cumsum(widths[:dense])[:-1], axis=1) if dense else []
+        ends = np.cumsum(widths[:dense]).tolist()
+        pieces = [first] if dense == 1 else [first[:, a:b] for a, b in zip([0, *ends], ends, strict=False)]
         pieces += rest[:grouped]
         return [
             piece if term.classes == slice(None) else piece[..., term.classes]
