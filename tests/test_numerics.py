@@ -19,6 +19,7 @@ from bayesrepair.numerics.stein import mean_terms, parameter_terms, scale_terms
 MEAN = np.array([1.0, -2.0, 0.5])
 COVARIANCE = np.array([[1.0, 0.6, 0.0], [0.6, 2.0, -0.3], [0.0, -0.3, 0.5]])
 PRECISION = np.linalg.inv(COVARIANCE)
+NARROW = np.full((3, 3), 0.99) + 0.01 * np.eye(3)  # correlations of .99
 
 
 def gaussian(theta):
@@ -166,6 +167,25 @@ def test_diagonal_fit_finds_an_independent_gaussian():
     moved = fit_diagonal(target, theta, iterations=60, negligible=1e-9)(theta)
     np.testing.assert_allclose(moved.mean(0), 3, atol=1e-3)
     np.testing.assert_allclose(moved.std(0), 0.5, atol=1e-3)
+
+
+def test_shifts_along_correlated_directions_take_fewer_steps():
+    """With the covariance's factor the target is asked less often for the same map."""
+    calls = {}
+    theta = np.random.default_rng(0).standard_normal((200, 3)) @ np.linalg.cholesky(NARROW).T
+
+    def target(x):
+        calls[name] = calls.get(name, 0) + 1
+        pulled = np.linalg.solve(NARROW, (x - 5.0).T).T
+        return -0.5 * np.einsum("sp,sp->s", x - 5.0, pulled), -pulled
+
+    fitted = {}
+    for name, factor in (("sds", None), ("factor", np.linalg.cholesky(NARROW))):
+        fitted[name] = fit_diagonal(target, theta, factor=factor, iterations=200, negligible=1e-9)
+    np.testing.assert_allclose(fitted["factor"].image, 5.0, atol=1e-2)
+    np.testing.assert_allclose(fitted["factor"].image, fitted["sds"].image, atol=1e-2)
+    np.testing.assert_allclose(fitted["factor"].matrix, fitted["sds"].matrix, rtol=1e-2)
+    assert calls["factor"] < 0.8 * calls["sds"]
 
 
 def test_gradient_regression_is_exact_between_gaussians():

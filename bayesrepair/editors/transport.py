@@ -46,7 +46,7 @@ class Transport:
     Where next to no draws stay effective, maps are fitted once more along a path, to targets with a quarter, a half,
     three quarters and all of the edit, each from the one before; the weights with the larger effective sample size are
     kept. That is left out where it would take more than a quarter of the gradients that sampling took, and given up
-    where not even a part of the edit is reached.
+    where not even a quarter of the edit is reached.
 
     Parameters
     ----------
@@ -177,8 +177,7 @@ class Transport:
     ) -> tuple[list[Fits] | None, int]:
         """Maps fitted to growing shares of the edit, each from the one before, and what the targets between cost.
 
-        None where the maps of a part of the edit leave next to no draws there: those of a larger part would not do
-        better.
+        None where those of the first part leave next to no draws there: those of larger parts would not do better.
         """
         last, evals = self._fitting(source.draws), 0
         names = self._names(source.draws)
@@ -192,10 +191,10 @@ class Transport:
             fitting = last if share == 1 else between
             starts: Sequence[Fits | None] = fits or [None, None]
             fits = [fitting.fits(weighing.before, target, source, h, rng, whole=whole, start=starts[h]) for h in (0, 1)]
-            if share < 1:
+            evals += 0 if share == 1 else target.log_lik_evals
+            if share == PATH[0]:
                 there = replace(weighing, after=target)
                 scores = probes.scores(there, names, fits)
-                evals += target.log_lik_evals
                 if max(probes.share(there, score) for score in scores.values()) < SMALLEST_SHARE:
                     return None, evals
         return fits, evals
