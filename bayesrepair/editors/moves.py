@@ -22,8 +22,6 @@ STAGE_ESS = 0.5  # share of the draws that a stage of tempering keeps
 SMALLEST_POWER = 1e-3
 BISECTIONS = 30
 STAGES = 10  # as a guess of the cost, where they are not known yet
-STAGED = 6.0  # draws that go in stages, for each effective one of those that are edited
-FEWEST_STAGED = 1000
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,7 @@ class Moves:
     the transported draws are too few to start from (``least_ess``), the original draws are carried there in stages
     instead (annealed importance sampling with resampling; Neal 2001, arXiv:physics/9803008; Del Moral et al. 2006,
     doi:10.1111/j.1467-9868.2006.00553.x): stage k has the density ``p(θ | D) Π_r p(row_r | θ)^(β_k power_r)``, its
-    β chosen so that half of the draws stay effective. Of chains that mix slowly only every so many-th draw goes there,
-    six for each one that is effective in the worst parameter (and at least 1000): at the end each of them is moved on
-    several times.
+    β chosen so that half of the draws stay effective.
 
     Draws that started from one ancestor are one cluster until the moves have forgotten it. They lie beside each
     other, so that the effective sample size by batches sees them.
@@ -98,7 +94,7 @@ class Moves:
             started, stages, spent = self._annealed(change, rng)
             evals += spent
             details["stages"] = stages
-        moved = self._moved(after, started, self.moves, rng, chain=draws.chain)
+        moved = self._moved(after, started, self.moves, rng)
         info = replace(info, rung="moves", khat=-np.inf, ess=moved.ess, details=details)
         return moved, replace(info, log_lik_evals=evals + after.log_lik_evals)
 
@@ -106,19 +102,19 @@ class Moves:
         """Gradients of all rows that this will take, about; where it has to go in stages, as if there were ten."""
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        trajectories = self.moves * len(draws)
+        trajectories = self.moves
         if self.start is not None and self._is_too_far(self.start):
-            trajectories += STAGES * self.stage_moves * _staged(draws)
+            trajectories += STAGES * self.stage_moves
         on_the_way = self.transport.gradients(change) if self.start is None else 0
-        return on_the_way + trajectories * self.leapfrogs
+        return on_the_way + len(draws) * trajectories * self.leapfrogs
 
     def _is_too_far(self, started: Draws) -> bool:
         """Whether the transport left too few draws to start from."""
         return effective_sample_size(started.weights) < self.least_ess * len(started)
 
-    def _moved(self, target: Target, draws: Draws, moves: int, rng: np.random.Generator, *, chain: np.ndarray) -> Draws:
-        """Resampled in the order of the draws, one for each entry of ``chain``, and moved."""
-        ancestor = draws.resampled(len(chain), rng)
+    def _moved(self, target: Target, draws: Draws, moves: int, rng: np.random.Generator) -> Draws:
+        """Resampled, in the order of the draws, and moved."""
+        ancestor = draws.resampled(len(draws), rng)
         factor = covariance_factor(draws.theta, draws.weights)
         moved = hmc.sample(
             target.value_and_gradient,
@@ -135,18 +131,18 @@ class Moves:
         origin = ancestor if draws.ancestor is None else draws.ancestor[ancestor]
         return Draws(
             moved.theta,
-            np.zeros(len(chain)),
-            chain,
-            relative_efficiency(moved.theta, chain),
+            np.zeros(len(draws)),
+            draws.chain,
+            relative_efficiency(moved.theta, draws.chain),
             ancestor=origin,
             log_density=moved.value,
             gradient=moved.path_gradient[-1],
         )
 
     def _annealed(self, change: Change, rng: np.random.Generator) -> tuple[Draws, int, int]:
-        """Some original draws carried to the edited posterior in stages, with the weights of the last one."""
-        assert isinstance(change.posterior, Draws)  # `edit` refuses the others
-        draws = _thinned(change.posterior)
+        """The original draws carried to the edited posterior in stages, with the weights of the last one."""
+        draws = change.posterior
+        assert isinstance(draws, Draws)  # `edit` refuses the others
         ratio = Target.changed(change)
         power, stages, evals = 0.0, 0, 0
         while True:
@@ -158,23 +154,8 @@ class Moves:
             if power >= 1.0:
                 return draws, stages, evals + ratio.log_lik_evals
             between = Target(change.model, change.rows, change.before + power * (change.after - change.before))
-            draws = self._moved(between, draws, self.stage_moves, rng, chain=draws.chain)
+            draws = self._moved(between, draws, self.stage_moves, rng)
             stages, evals = stages + 1, evals + between.log_lik_evals
-
-
-def _staged(draws: Draws) -> int:
-    """How many draws go in stages: all, unless the sampler found far fewer effective ones."""
-    known = np.nan if draws.sampling is None else draws.sampling.ess_min
-    return len(draws) if np.isnan(known) else min(len(draws), max(FEWEST_STAGED, round(STAGED * known)))
-
-
-def _thinned(draws: Draws) -> Draws:
-    """Evenly spaced draws, as many as go in stages."""
-    size = _staged(draws)
-    if size == len(draws):
-        return draws
-    at = np.arange(size) * len(draws) // size
-    return Draws(draws.theta[at], draws.log_weights[at], draws.chain[at], draws.r_eff, ancestor=at)
 
 
 def _next_power(log_weights: np.ndarray, log_ratio: np.ndarray, left: float) -> float:

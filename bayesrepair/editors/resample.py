@@ -72,13 +72,15 @@ class Resample:
     def gradients(self, change: Change) -> int:
         """Gradients of all rows that this will take, about.
 
-        Trajectories that were long for another reason than correlations, such as several modes, will be long again.
+        Trajectories that were long for another reason than correlations, such as several modes, become longer still in
+        coordinates that a covariance of all modes defines.
         """
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
         steps = len(np.unique(draws.chain)) * (self.draws + self.tune)
         on_the_way = self.transport.gradients(change) if self.start is None else 0
-        return on_the_way + round(steps * max(TRAJECTORY, _whitened_trajectory(draws)))
+        expected = _whitened_trajectory(draws)
+        return on_the_way + round(steps * max(TRAJECTORY, expected * max(1.0, expected / TRAJECTORY)))
 
 
 def _whitened_trajectory(draws: Draws) -> float:
