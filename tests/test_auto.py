@@ -365,3 +365,17 @@ def test_the_time_of_a_gradient_leaves_out_what_the_first_call_makes(monkeypatch
     prices = Prices(change(seconds=1.0), refittable=True)
     np.testing.assert_allclose([prices.gradient, prices.gradient], 20.0 / 100)  # timed once, then remembered
     assert sum(calls) == 200  # a hundred draws to warm up, a hundred on the clock
+
+
+def test_a_stage_is_priced_with_the_rows_that_go():
+    """The density between the two posteriors looks at all of them, whatever few rows stay."""
+    oracle = NormalNormal(0.0, 3.0, 1.0)
+    rows = oracle.rows({"y": np.zeros(50)})
+    fit = Fit(oracle, rows, oracle.posterior(rows).draws(1000, np.random.default_rng(1)))
+    few = replace(fit.draws, log_weights=np.where(np.arange(1000) < 5, 0.0, -50.0))
+
+    def staged(gone):
+        moves, made = Moves(start=few), fit.change(Factor(rows.take(range(gone)), -1.0))
+        return moves.gradients(made) - 1000 * moves.moves * moves.leapfrogs
+
+    assert staged(40) == 2.5 * staged(25)  # of fifty rows ten stay, or twenty-five

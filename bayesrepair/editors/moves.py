@@ -99,14 +99,18 @@ class Moves:
         return moved, replace(info, log_lik_evals=evals + after.log_lik_evals)
 
     def gradients(self, change: Change) -> int:
-        """Gradients of all rows that this will take, about; where it has to go in stages, as if there were ten."""
+        """Gradients of the rows that stay that this will take, about; with ten stages where it has to go in stages.
+
+        A gradient of a stage looks at the rows that go as well, and counts for the more.
+        """
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        trajectories = self.moves
+        trajectories = float(self.moves)
         if self.start is not None and self._is_too_far(self.start):
-            trajectories += STAGES * self.stage_moves
+            between = int(np.count_nonzero((change.before != 0) | (change.after != 0)))
+            trajectories += STAGES * self.stage_moves * between / max(1, int(np.count_nonzero(change.after)))
         on_the_way = self.transport.gradients(change) if self.start is None else 0
-        return on_the_way + len(draws) * trajectories * self.leapfrogs
+        return on_the_way + round(len(draws) * trajectories * self.leapfrogs)
 
     def _is_too_far(self, started: Draws) -> bool:
         """Whether the transport left too few draws to start from."""
