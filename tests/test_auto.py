@@ -240,7 +240,7 @@ class Misled(Weights):
     ("weights", "moves", "then"),
     [
         (Weights, Astray, [("weights", "unreliable"), ("moves", "unreliable")]),
-        (Misled, Moves, [("weights", "unreliable"), ("moves", "ok")]),
+        (Misled, Moves, [("weights", "unreliable")]),
     ],
     ids=["judged after all and doubted", "judged after all and not ok"],
 )

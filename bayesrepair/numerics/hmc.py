@@ -108,7 +108,7 @@ def _tuned_step(
     gradient: np.ndarray,
     factor: np.ndarray,
     rng: np.random.Generator,
-    trials: int = 3,
+    trials: int = 5,
     size: int = 30,
 ) -> tuple[float, int]:
     """Step whose acceptance is near the goal, found on short trajectories that are thrown away."""
