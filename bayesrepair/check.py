@@ -162,7 +162,7 @@ def independent_check(
         before = predicted(theta)
         figures = stein_figures(theta[some], gradient, share, before[some], posterior.chain[used][some], rng=rng)
         ancestor = np.searchsorted(used, posterior.resampled(min(draws, len(theta)), rng))
-        factor = covariance_factor(theta[some], share)
+        factor = covariance_factor(theta, weights)
         moved = hmc.sample(
             target.value_and_gradient, theta[ancestor], factor=factor, rng=rng, moves=moves, most_leapfrogs=LEAPFROGS
         )
