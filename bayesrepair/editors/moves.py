@@ -14,7 +14,7 @@ from bayesrepair.model import Differentiable
 from bayesrepair.numerics import hmc
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.efficiency import relative_efficiency
-from bayesrepair.numerics.psis import effective_sample_size
+from bayesrepair.numerics.psis import effective_sample_size, effective_share
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
@@ -164,16 +164,10 @@ class Moves:
 
 def _next_power(log_weights: np.ndarray, log_ratio: np.ndarray, left: float) -> float:
     """The longest step of β, at most ``left``, after which half of the draws are still effective."""
-    if _share(log_weights + left * log_ratio) >= STAGE_ESS:
+    if effective_share(log_weights + left * log_ratio) >= STAGE_ESS:
         return left
     low, high = 0.0, left
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _share(log_weights + middle * log_ratio) >= STAGE_ESS else (low, middle)
+        low, high = (middle, high) if effective_share(log_weights + middle * log_ratio) >= STAGE_ESS else (low, middle)
     return min(left, max(low, SMALLEST_POWER))
-
-
-def _share(log_weights: np.ndarray) -> float:
-    """Effective share of weighted draws."""
-    weights = np.exp(log_weights - log_weights.max())
-    return effective_sample_size(weights / weights.sum()) / len(weights)

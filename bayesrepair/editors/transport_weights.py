@@ -17,7 +17,7 @@ from bayesrepair.editors.transport_maps import Fits, Source, sample
 from bayesrepair.fit import Change
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.piecewise import PiecewiseMap
-from bayesrepair.numerics.psis import effective_sample_size
+from bayesrepair.numerics.psis import effective_share
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
@@ -135,11 +135,7 @@ class Probes:
 
     def share(self, weighing: Weighing, score: np.ndarray) -> float:
         """Share of the draws that stay effective under a map with these scores."""
-        log_ratio = score - weighing.source[np.concatenate(self.at)]
-        if not np.isfinite(log_ratio).any():
-            return 0.0
-        weights = np.exp(log_ratio - log_ratio.max())
-        return effective_sample_size(weights / weights.sum()) / len(weights)
+        return effective_share(score - weighing.source[np.concatenate(self.at)])
 
 
 def choose(scores: Mapping[str, np.ndarray]) -> str:

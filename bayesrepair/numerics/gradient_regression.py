@@ -18,7 +18,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.covariance import covariance_factor
-from bayesrepair.numerics.psis import effective_sample_size
+from bayesrepair.numerics.psis import effective_share
 
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 DRAWS_PER_DIRECTION = 5
@@ -87,7 +87,7 @@ def fit_full(
     value, gradient = _push(target, white, image, factor @ matrix)
     before, longest = np.inf, 1.0
     for _ in range(rounds):
-        if source_value is not None and _share(value - source_value) >= GOOD_SHARE:
+        if source_value is not None and effective_share(value - source_value) >= GOOD_SHARE:
             break
         drift, curvature = regress(white, gradient @ (factor @ matrix) - pulled_source)
         left = float(np.square(drift).sum() / 2 + np.square(curvature).sum() / 4)
@@ -141,14 +141,6 @@ def regress(white: np.ndarray, residual: np.ndarray) -> tuple[np.ndarray, np.nda
     square = np.maximum(np.square(curvature), 1e-300)
     curvature = curvature * np.maximum(0.0, 1 - SHRINKAGE * error / square)
     return drift, basis @ curvature @ basis.T
-
-
-def _share(log_ratio: np.ndarray) -> float:
-    """Effective share of draws with these log weights."""
-    if not np.isfinite(log_ratio).all():
-        return 0.0
-    weights = np.exp(log_ratio - log_ratio.max())
-    return effective_sample_size(weights / weights.sum()) / len(weights)
 
 
 def _acceptable(gain: np.ndarray, promised: float, size: int) -> bool:

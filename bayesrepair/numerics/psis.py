@@ -92,3 +92,20 @@ def effective_sample_size(weights: np.ndarray) -> float:
     2.0
     """
     return float(1 / np.square(weights).sum())
+
+
+def effective_share(log_weights: np.ndarray) -> float:
+    """Effective share of draws with these raw log weights, up to a constant; 0 where none is finite.
+
+    Examples
+    --------
+    >>> effective_share(np.array([7.0, 7.0, -np.inf, -np.inf]))
+    0.5
+    >>> effective_share(np.array([-np.inf]))
+    0.0
+    """
+    largest = log_weights.max()
+    if not np.isfinite(largest):
+        return 0.0
+    weights = np.exp(log_weights - largest)
+    return effective_sample_size(weights / weights.sum()) / len(weights)
