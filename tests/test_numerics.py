@@ -11,8 +11,10 @@ from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.diagonal_map import fit_diagonal
 from bayesrepair.numerics.discrepancy import stein_figures
 from bayesrepair.numerics.efficiency import relative_efficiency
-from bayesrepair.numerics.gradient_regression import fit_full, regress
-from bayesrepair.numerics.psis import khat_threshold, smooth
+from bayesrepair.numerics.glm import Design, Grouped
+from bayesrepair.numerics.gradient_regression import _acceptable, fit_full, regress
+from bayesrepair.numerics.least_squares import SquaredError
+from bayesrepair.numerics.psis import effective_share, khat_threshold, smooth
 from bayesrepair.numerics.sign_flip import flip_test, sum_by
 from bayesrepair.numerics.stein import mean_terms, parameter_terms, scale_terms
 
@@ -169,6 +171,17 @@ def test_diagonal_fit_finds_an_independent_gaussian():
     np.testing.assert_allclose(moved.std(0), 0.5, atol=1e-3)
 
 
+def test_a_known_density_changes_nothing_but_the_number_of_gradients():
+    theta = exact(200)
+    made = [
+        hmc.sample(gaussian, theta, factor=np.ones(3), rng=np.random.default_rng(1), moves=2, known=known)
+        for known in (None, gaussian(theta))
+    ]
+    np.testing.assert_array_equal(made[0].theta, made[1].theta)
+    np.testing.assert_array_equal(made[0].value, gaussian(made[0].theta)[0])
+    assert made[0].gradients - made[1].gradients == len(theta)
+
+
 def test_shifts_along_correlated_directions_take_fewer_steps():
     """With the covariance's factor the target is asked less often for the same map."""
     calls = {}
@@ -186,6 +199,47 @@ def test_shifts_along_correlated_directions_take_fewer_steps():
     np.testing.assert_allclose(fitted["factor"].image, fitted["sds"].image, atol=1e-2)
     np.testing.assert_allclose(fitted["factor"].matrix, fitted["sds"].matrix, rtol=1e-2)
     assert calls["factor"] < 0.8 * calls["sds"]
+
+
+def test_a_step_that_gains_far_less_than_it_promised_is_refused():
+    gain = np.random.default_rng(0).normal(0.5, 0.1, size=400)
+    assert _acceptable(gain, 1.0, 3)
+    assert not _acceptable(gain, 6.0, 3)
+    assert not _acceptable(-gain, 1.0, 3)
+
+
+def test_a_full_fit_ends_where_the_weights_are_good_already():
+    theta = exact(500)
+    calls = []
+
+    def target(x):
+        calls.append(len(x))
+        return gaussian(x)
+
+    there = {"start": AffineMap.identity(3), "settled": 0.0, "rounds": 3}
+    fit_full(target, theta, gaussian(theta)[1], source_value=gaussian(theta)[0] + 7.0, **there)
+    assert len(calls) == 1
+    far = fit_full(target, theta - 3.0, gaussian(theta)[1], source_value=gaussian(theta)[0], **there)
+    assert len(calls) > 2
+    assert effective_share(gaussian(far(theta - 3.0))[0] - gaussian(theta)[0]) >= 0.7
+    assert effective_share(gaussian(theta - 3.0)[0] - gaussian(theta)[0]) < 0.1  # before
+
+
+@pytest.mark.parametrize("few", [0, 200], ids=["sparse", "dense"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_squared_error_of_group_terms_and_its_slope(monkeypatch, few, sign):
+    monkeypatch.setattr("bayesrepair.numerics.least_squares._FEW_COLUMNS", few)
+    rng = np.random.default_rng(0)
+    groups = tuple(Grouped(rng.integers(size, size=60), rng.normal(size=60), size) for size in (12, 5))
+    design, y = Design(np.c_[np.ones(60), rng.normal(size=60)], groups, rng.normal(size=(60, 1))), rng.normal(size=60)
+    weight = np.where(np.arange(60) < 40, 1.0, sign * 0.5)  # a difference of two data sets has weights of both signs
+    error = SquaredError.of(design, y, weight)
+    at = [rng.normal(size=(size, 3)) for size in design.sizes]
+    residual = y[:, None] - design.eta(at)  # the offset is in η
+    value, slopes = error(at)
+    np.testing.assert_allclose(value, weight @ np.square(residual), rtol=1e-9)
+    for slope, exact_slope in zip(slopes, design.pull_back(weight[:, None] * residual), strict=True):
+        np.testing.assert_allclose(slope, exact_slope, atol=1e-8)
 
 
 def test_gradient_regression_is_exact_between_gaussians():

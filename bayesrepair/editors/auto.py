@@ -24,7 +24,6 @@ PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 ENOUGH = 0.9  # of plenty: fewer are worth more time
 FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
 VERY_FEW = 0.45  # of plenty: one short trajectory then leaves too few still
-AS_GOOD = 0.8  # of the effective draws that the original ones had for their worst parameter
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -198,9 +197,8 @@ class _Climb:
             return
         if not _need_moves(posterior, info, [editor for _, editor in rungs]):
             return
-        if (not self.priced or self._is_worth_a_move(posterior, info)) and self._move_once(
-            posterior, info
-        ) == "unreliable":
+        worth_it = not self.priced or self._is_worth_a_move(posterior, info)
+        if worth_it and self._move_once(posterior, info) == "unreliable":
             self._doubt()
 
     def _is_worth_a_move(self, posterior: Draws, info: Info) -> bool:
