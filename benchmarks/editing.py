@@ -4,7 +4,8 @@ For every edit, five refits (4 × 1000 draws after 1000 of tuning) make the refe
 log-concave, four of them are the draws of the first after three HMC trajectories each at the edited posterior itself
 (eight where they were made before).
 An edit that takes seconds is timed three times, and so is the refit beside it: the shortest time of each counts.
-Lines of earlier code were timed once.
+Lines of earlier code were timed once; where a refit is slow (net, digits, 20 000 rows), the first line of a process
+then priced it with what the first call compiles, too high.
 ``e`` is the mean over predictions of |Δ mean| / sd of the pool, ``n`` the same for each refit against the pool of the
 others, averaged.
 Strict rule of B1: e ≤ max(2n, .05), maximum ≤ max(2 n_max, .2), mean |log sd ratio| ≤ .1, shifts of the 5 and of the
