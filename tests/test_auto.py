@@ -242,7 +242,7 @@ class Misled(Weights):
     ("weights", "moves", "then"),
     [
         (Weights, Astray, [("weights", "unreliable"), ("moves", "unreliable"), ("resample", "ok")]),
-        (Misled, Moves, [("weights", "unreliable"), ("moves", "unreliable"), ("resample", "ok")]),
+        (Misled, Moves, [("weights", "unreliable"), ("moves", "ok")]),
     ],
     ids=["judged after all and doubted", "judged after all and not ok"],
 )

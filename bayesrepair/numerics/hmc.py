@@ -91,6 +91,7 @@ def sample(
     step, gradients = _tuned_step(target, theta, value, gradient, factor, rng)
     gradients += len(theta) if known is None else 0
     leapfrogs = int(np.clip(np.ceil(length / step), 1, most_leapfrogs))
+    step = min(step, length / leapfrogs)  # a trajectory that is too long comes back
     acceptance = np.zeros(len(theta))
     path, path_gradient = np.empty((moves, *theta.shape)), np.empty((moves, *theta.shape))
     for move in range(moves):
