@@ -176,7 +176,7 @@ def check_canary(editor: str, problem: Problem) -> None:
 
 @cache
 def _telling(problem: Problem) -> Factor:
-    """Deletion of the fewest top rows that is far from their insertion: twice what `matches` lets pass at 1600 draws."""
+    """Deletion of the fewest top rows that is far from their insertion: twice what 1600 draws let pass."""
     for count in range(FEW, len(problem.rows)):
         delete = problem.top(count)
         (mean, sd), (flipped, _) = expected(problem, delete), expected(problem, delete.inverse)

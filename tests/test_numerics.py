@@ -51,6 +51,22 @@ def test_hmc_reaches_a_gaussian_from_a_single_point():
     assert 0.6 < moved.acceptance.mean() < 0.97
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_trajectory_is_as_long_as_asked_for(seed):
+    start = MEAN + 3 * np.diag(COVARIANCE) ** 0.5
+    moved = hmc.sample(
+        gaussian,
+        np.tile(start, (2000, 1)),
+        factor=np.linalg.cholesky(COVARIANCE),
+        rng=np.random.default_rng(seed),
+        moves=1,
+        length=np.pi / 2,
+    )
+    came = moved.acceptance > 0.999  # the others may have stayed
+    left = (moved.theta[came].mean(0) - MEAN) / (start - MEAN)
+    assert np.abs(left).max() < 0.45  # the cosine of its length: nothing is left; as far again would mirror the start
+
+
 def test_hmc_leaves_exact_draws_exact():
     moved = hmc.sample(gaussian, exact(4000), factor=np.sqrt(np.diag(COVARIANCE)), rng=np.random.default_rng(1))
     for j in range(3):
