@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.fit import Change
+from bayesrepair.glance import Glance
 from bayesrepair.model import Differentiable
 from bayesrepair.numerics import array_stats, hmc
 from bayesrepair.numerics.covariance import covariance_factor
 from bayesrepair.numerics.discrepancy import move_figures, stein_figures
 from bayesrepair.numerics.efficiency import by_chain
-from bayesrepair.numerics.weighted_error import effective
 from bayesrepair.posterior import Draws
-from bayesrepair.predictive import unbounded
 from bayesrepair.target import Target
 
 LEVEL = 0.015  # of all the tests together; measured, with the estimated errors, it makes under 5 % false alarms
@@ -30,9 +29,6 @@ LARGEST_SHARE_DIVERGENT = 0.001
 LARGEST_RHAT = 1.05
 SHORTEST_CHAIN = 20  # draws, for r-hat
 SMALLEST_ACCEPTANCE = 0.3
-PREDICTED_ROWS = 120
-COUNTED_PREDICTIONS = 30  # for their effective sample sizes
-CACHED = 60_000  # predictions at a time: arrays that stay in the cache
 STEIN_DRAWS = 1000
 FEWEST_DISTINCT = 10  # draws among them, to tell an error from chance
 MOVED_DRAWS = 150
@@ -125,6 +121,7 @@ def independent_check(
     rng: np.random.Generator,
     draws: int = MOVED_DRAWS,
     moves: int = MOVES,
+    glance: Glance | None = None,
 ) -> Check:
     """Check edited draws against the edited target itself.
 
@@ -138,6 +135,8 @@ def independent_check(
         Draws that are moved.
     moves : int
         HMC trajectories of each.
+    glance : Glance, optional
+        At these draws, if there was one before.
 
     Returns
     -------
@@ -158,18 +157,18 @@ def independent_check(
     elif not np.isfinite(gradient).all():
         figures, message = {}, "the gradient of the edited density is not finite at some draws"
     else:
-        predicted = _Predictions.of(change, rng)
-        before = predicted(theta)
+        glance = Glance.of(change, posterior, rng) if glance is None else glance
+        before = glance.predictions
         figures = stein_figures(theta[some], gradient, share, before[some], posterior.chain[used][some], rng=rng)
         ancestor = np.searchsorted(used, posterior.resampled(min(draws, len(theta)), rng))
         factor = covariance_factor(theta, weights)
         moved = hmc.sample(
             target.value_and_gradient, theta[ancestor], factor=factor, rng=rng, moves=moves, most_leapfrogs=LEAPFROGS
         )
-        after = np.stack([predicted(state) for state in moved.path])
+        after = np.stack([glance.rows(state) for state in moved.path])
         figures |= move_figures(moved, after, ancestor, theta, weights, before, some=some, share=share, rng=rng)
         message = _complaint(figures)
-        figures |= _sizes(before, posterior, used)
+        figures |= {"ess_mean": glance.ess_mean, "ess_tails": glance.ess_tails}
     seconds = time.perf_counter() - started
     passed = not message
     if passed:
@@ -192,13 +191,6 @@ def _with_gradients(
     known = posterior.gradient
     gradient = target.value_and_gradient(posterior.theta[at])[1] if known is None else known[at]
     return np.searchsorted(used, at), weights, gradient
-
-
-def _sizes(predictions: np.ndarray, posterior: Draws, used: np.ndarray) -> dict[str, float]:
-    """Effective sample sizes of the draws for what they are to predict."""
-    some = np.linspace(0, predictions.shape[1] - 1, min(COUNTED_PREDICTIONS, predictions.shape[1])).astype(int)
-    found = effective(predictions[:, some], posterior.weights[used], posterior.chain[used])
-    return {"ess_mean": found.mean, "ess_tails": found.tails}
 
 
 def _complaint(figures: Mapping[str, float]) -> str:
@@ -225,31 +217,6 @@ def _complaint(figures: Mapping[str, float]) -> str:
         if figures[p_value] <= level and figures[effect] > harmless:
             return f"the check fails: {text.format(figures[effect])} (p {figures[p_value]:.3f})"
     return ""
-
-
-@dataclass(frozen=True, eq=False)
-class _Predictions:
-    """Predictions of some rows: those that change, as far as they fit, and a random sample of the others."""
-
-    change: Change
-    at: np.ndarray
-
-    @classmethod
-    def of(cls, change: Change, rng: np.random.Generator) -> _Predictions:
-        changed = np.flatnonzero(change.after != change.before)
-        others = np.flatnonzero(change.after == change.before)
-        classes = change.model.outcome.classes
-        room = max(20, PREDICTED_ROWS // max(1, len(classes or ()) - 1))
-        some = rng.permutation(changed)[: room // 2]
-        rest = rng.permutation(others)[: room - len(some)]
-        return cls(change, np.sort(np.concatenate([some, rest])))
-
-    def __call__(self, theta: np.ndarray) -> np.ndarray:
-        """Predictions on an unbounded scale, (S, P) → (S, H)."""
-        rows, model = self.change.rows.at(self.at), self.change.model
-        size = max(1, CACHED // max(1, len(model.outcome.classes or ()) * len(rows)))
-        parts = [unbounded(model.predict(theta[a : a + size], rows), model.outcome) for a in range(0, len(theta), size)]
-        return np.concatenate(parts).reshape(len(theta), -1)
 
 
 def _doubts(change: Change) -> str:

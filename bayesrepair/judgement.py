@@ -12,6 +12,7 @@ import pandas as pd
 from bayesrepair.check import LARGEST_SHARE_DIVERGENT, Check, independent_check
 from bayesrepair.fit import Change
 from bayesrepair.gaussian_check import gaussian_check
+from bayesrepair.glance import Glance
 from bayesrepair.model import Conjugate
 from bayesrepair.numerics.psis import khat_threshold
 from bayesrepair.posterior import Draws, Gaussian, Posterior
@@ -98,7 +99,9 @@ class Info:
         return pd.DataFrame([attempt.as_dict() for attempt in self.attempts])
 
 
-def judged(change: Change, posterior: Posterior, info: Info, rng: np.random.Generator) -> Info:
+def judged(
+    change: Change, posterior: Posterior, info: Info, rng: np.random.Generator, *, glance: Glance | None = None
+) -> Info:
     """Fill in the status: the weights' own diagnostics, and the check that does not reuse them."""
     if isinstance(posterior, Gaussian) and not (info.exact and isinstance(change.model, Conjugate)):
         return _judged_gaussian(change, posterior, info, rng)
@@ -107,7 +110,7 @@ def judged(change: Change, posterior: Posterior, info: Info, rng: np.random.Gene
         return replace(info, status=status, attempts=(*info.attempts, _attempt(info, status)))
     check = None
     if isinstance(posterior, Draws):
-        check = independent_check(change, posterior, rng=rng)
+        check = independent_check(change, posterior, rng=rng, glance=glance)
         info = replace(info, check=check, log_lik_evals=info.log_lik_evals + check.log_lik_evals)
     status = _status_of_approximation(posterior, info, check)
     return replace(info, status=status, attempts=(*info.attempts, _attempt(info, status)))

@@ -11,7 +11,7 @@ from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.check import gradients_of_check
 from bayesrepair.edit import EDITORS
 from bayesrepair.editors import Auto, Moves, Resample, Transport, Weights
-from bayesrepair.editors.auto import FRESH_LENGTH, FRESH_STEPS, PLENTY, VERY_FEW
+from bayesrepair.editors.auto import ENOUGH, FRESH_STEPS, LONG_STEPS, PLENTY, VERY_FEW
 from bayesrepair.editors.prices import Prices
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.numerics.weighted_error import Effective
@@ -154,6 +154,21 @@ def test_few_draws_of_a_transport_get_one_move_each_and_are_checked_once(monkeyp
     assert error(result) < 0.1
 
 
+@pytest.mark.parametrize(("rungs", "outcome"), [(LADDER, 4.0), (LADDER[1:], FAR_ENOUGH)], ids=["weights", "transport"])
+def test_draws_that_are_few_in_the_tails_alone_are_moved_and_checked_once(monkeypatch, rungs, outcome):
+    counts = [300.0, 3000.0, 300.0, 3000.0]
+    monkeypatch.setattr("bayesrepair.glance.effective", lambda *parts: Effective(3000.0, counts.pop(0)))
+    result = edited(seconds=1e9, rungs=rungs, outcome=outcome)
+    assert tried(result) == [(rungs[0], "unreliable"), ("moves", "ok")]
+    first, _ = result.info.attempts
+    assert first.ess > 2000  # by the weights they are many
+    assert "ESS 300: few effective draws, not checked as they are" in str(first.status)
+    assert error(result) < 0.1
+    again = edited(rungs=tuple(name for name, _ in tried(result)), priced=False, outcome=outcome)
+    assert tried(again) == tried(result)
+    np.testing.assert_array_equal(again.after.draws.theta, result.after.draws.theta)
+
+
 @dataclass(frozen=True)
 class Astray(Moves):
     """A move that leads every draw away by one sd."""
@@ -162,22 +177,31 @@ class Astray(Moves):
         return shifted(super().__call__(change, rng), 1.0)
 
 
+@dataclass(frozen=True)
+class AstrayLater(Moves):
+    """A move that leads every draw away by one sd if it was moved before."""
+
+    def __call__(self, change, rng):
+        moved = super().__call__(change, rng)
+        return moved if self.start.is_weighted else shifted(moved, 1.0)
+
+
 @pytest.mark.parametrize(
     ("rungs", "then", "serves"),
     [
         (("transport", "moves", "resample", "retrain"), [("resample", "ok")], "resample"),
-        (("transport", "moves"), [], "transport"),
+        (("transport", "moves"), [], "moves"),
     ],
 )
 def test_few_draws_that_fail_once_moved_are_doubted_and_the_climb_goes_on(monkeypatch, rungs, then, serves):
-    monkeypatch.setattr("bayesrepair.check.effective", lambda *parts: Effective(3000.0, 300.0))
-    monkeypatch.setitem(EDITORS, "moves", Astray)
-    monkeypatch.setattr("bayesrepair.editors.auto.Moves", Astray)
+    monkeypatch.setattr("bayesrepair.glance.effective", lambda *parts: Effective(3000.0, 300.0))
+    monkeypatch.setitem(EDITORS, "moves", AstrayLater)
+    monkeypatch.setattr("bayesrepair.editors.auto.Moves", AstrayLater)
     result = edited(seconds=1e9, rungs=rungs, priced=bool(then))  # without a refit a move has no price to compare
-    assert tried(result) == [("transport", "unreliable"), ("moves", "unreliable"), *then]
+    assert tried(result) == [("transport", "unreliable"), ("moves", "unreliable"), ("moves", "unreliable"), *then]
     assert result.info.rung == serves
     assert result.status.level == ("ok" if then else "unreliable")
-    assert "moved once more, fail it. Use method='retrain'" in str(result.info.attempts[0].status)
+    assert "moved once more, fail it. Use method='retrain'" in str(result.info.attempts[1].status)
     again = edited(rungs=tuple(name for name, _ in tried(result)), priced=False)
     assert tried(again) == tried(result)
 
@@ -188,7 +212,7 @@ def test_few_draws_that_fail_once_moved_are_moved_further(monkeypatch):
     class Lame(Moves):
         def __call__(self, change, rng):
             moved = super().__call__(change, rng)
-            return shifted(moved, 1.0) if self.length == FRESH_LENGTH and self.start.is_weighted else moved
+            return shifted(moved, 1.0) if self.moves == 1 and self.start.is_weighted else moved
 
     monkeypatch.setitem(EDITORS, "transport", Lean)
     monkeypatch.setitem(EDITORS, "moves", Lame)
@@ -272,12 +296,13 @@ def test_the_rungs_that_were_tried_repeat_the_climb_without_the_clock(monkeypatc
     [(300, 1.1, False), (300, 0.9, True), (990, 0.51, False), (990, 0.49, True), (1650, 0.01, False)],
 )
 def test_a_move_may_take_the_more_of_a_refit_the_fewer_draws_there_are(monkeypatch, tails, share, moved):
-    monkeypatch.setattr("bayesrepair.check.effective", lambda *parts: Effective(3000.0, tails))
+    counts = iter([tails, 3000.0])
+    monkeypatch.setattr("bayesrepair.glance.effective", lambda *parts: Effective(3000.0, next(counts)))
     monkeypatch.setattr(Prices, "gradient", 1.0)
-    trajectories = 1 if tails >= VERY_FEW * PLENTY else 2
-    price = 4000 * trajectories * FRESH_STEPS + gradients_of_check(None)
+    price = 4000 * (FRESH_STEPS if tails >= VERY_FEW * PLENTY else LONG_STEPS)
     result = edited(seconds=price / share, rungs=LADDER[1:])
-    assert tried(result) == [("transport", "ok"), *[("moves", "ok")] * moved]
+    few = [("transport", "unreliable")] if tails < ENOUGH * PLENTY else []
+    assert tried(result) == [*few, ("moves" if moved else "transport", "ok")]
 
 
 def test_many_draws_of_a_transport_are_not_moved():
@@ -287,7 +312,7 @@ def test_many_draws_of_a_transport_are_not_moved():
 def test_a_transport_that_takes_longer_than_a_refit_is_left_out_and_weights_are_judged_at_once(monkeypatch):
     monkeypatch.setattr(Prices, "gradient", 1.0)
     result = edited(seconds=1.0)
-    assert tried(result) == [("weights", "ok")]
+    assert tried(result) == [("weights", "unreliable"), ("weights", "ok")]  # few, and not worth a move
     assert result.info.rung == "weights"
 
 

@@ -41,8 +41,12 @@ def test_planted_causes_are_found_and_their_removal_helps(story):
     causes = br.find_causes(fit, scoring, top=BAD, progressbar=False)
     truth = pd.Series(np.isin(fit.rows.row, bad), index=fit.rows.index)
     score = causes.frame()["score"]
-    found = detection(score, truth)
-    assert found["precision_at_k"] >= 3 * found["chance"]
+    found, precision = detection(score, truth), []
+    for seed in range(6):  # one record more or less is a twentieth, and other draws may cost it
+        again = br.Fit(fit.model, fit.rows, fit.model.train(fit.rows, rng=np.random.default_rng(seed)))
+        ranked = br.find_causes(again, scoring, top=BAD, progressbar=False).frame()["score"]
+        precision.append(detection(ranked, truth)["precision_at_k"])
+    assert np.mean(precision) >= 3 * found["chance"]
     assert detection(-score, truth)["average_precision"] < 0.5 * found["average_precision"]
     repaired = br.repair(fit, causes.top(BAD), method="retrain", random_seed=1)
     assert repaired.causes is causes

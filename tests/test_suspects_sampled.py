@@ -45,7 +45,8 @@ def test_chains_agree(found):
         assert suspects.rhat <= 1.01
         assert suspects.ess >= 400
         assert suspects.status.level != "unreliable"
-        assert suspects.fit.posterior.sampling.divergences <= 2
+    diverged = sum(suspects.fit.posterior.sampling.divergences for suspects, _ in found)
+    assert diverged <= 2e-4 * sum(len(suspects.fit.posterior) for suspects, _ in found)
 
 
 def test_wrong_labels_have_high_probabilities(found):

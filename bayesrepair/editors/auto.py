@@ -15,6 +15,7 @@ from bayesrepair.editors.resample import Resample
 from bayesrepair.editors.transport import Transport
 from bayesrepair.editors.weights import Weights
 from bayesrepair.fit import Change
+from bayesrepair.glance import Glance
 from bayesrepair.judgement import Attempt, Info, good_weights, judged
 from bayesrepair.posterior import Draws, Ensemble, Gaussian, Point, Posterior
 from bayesrepair.status import MethodError, Status
@@ -23,7 +24,9 @@ PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard er
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
 ENOUGH = 0.9  # of plenty: fewer are worth more time
 FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
-VERY_FEW = 0.45  # of plenty: one short trajectory then leaves too few still
+VERY_FEW = 0.45  # of plenty: a short trajectory then leaves too few still
+LONG_LENGTH, LONG_STEPS = 1.5, 6  # of one that forgets nearly all of it
+DRAWS_PER_PARAMETER = 10  # effective ones, to know the scales of the parameters by
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -33,16 +36,16 @@ _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
 class Auto:
     """Climb the rungs until one is ``ok``, and leave out those that would cost more than a refit.
 
-    A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain weights
-    that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked only where
-    that is not ``ok``. Transported draws that are few by their weights, and ``ok`` ones that are few for the 5 and 95
-    % quantiles of what they predict, get one more HMC move each (two where they are very few) where that is worth its
-    time: the share of a refit that it may take rises from nothing at 1620 effective draws (40 %) to all of it at 360.
-    The former are checked once they are moved. Where the latter fail the check then, that tells against the draws they
-    came from: these are ``unreliable``, and the climb goes on. Where no rung is ``ok``, the best status wins, and among
-    equals the last rung. The cost of a rung is predicted from the gradients that it takes and the time of a first block
-    of them; that of a refit from the last one in this process, or from the sampling of the draws that are edited, in
-    proportion to the rows.
+    A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
+    weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
+    only where that is not ``ok``. Weighted and transported draws that are few, by their weights or for the 5 and 95
+    % quantiles of what they predict, get one more HMC move each (a longer one where they are very few, or two)
+    where that is worth its time: the share of a refit that it may take rises from nothing at 1620 effective draws
+    (40 %) to all of it at 360. They are checked once they are moved. Where they are few still, they are moved
+    again; if they fail the check then, that tells against what they were before: it is ``unreliable``, and the
+    climb goes on. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung
+    is predicted from the gradients that it takes and the time of a first block of them; that of a refit from the
+    last one in this process, or from the sampling of the draws that are edited, in proportion to the rows.
 
     Parameters
     ----------
@@ -154,7 +157,7 @@ class _Climb:
             return
         started = time.perf_counter()
         posterior, info = editor(self.change, self.rng)
-        seconds = time.perf_counter() - started
+        seconds, glance = time.perf_counter() - started, None
         if isinstance(editor, Transport) and isinstance(posterior, Draws):
             self.transported = posterior
         if (left or name in self.twice) and isinstance(posterior, Draws) and not info.exact:
@@ -163,19 +166,24 @@ class _Climb:
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 self._return_to_what_was_set_aside()
                 return
-            if isinstance(editor, Weights) and _are_few(posterior, info) and self._is_transport(left[0]):
+            if isinstance(editor, Weights) and info.ess < _plenty(posterior) and self._is_transport(left[0]):
                 why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, set aside"
                 self.aside = posterior, info
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 return
-            if isinstance(editor, Transport) and (_need_moves(posterior, info, left) or name in self.twice):
-                why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, not checked as they are"
-                self._keep(posterior, _unchecked(name, info, seconds, why))
-                if self._is_worth_a_move(posterior, info) if self.priced else name not in self.twice:
-                    self.failed += self._move_once(posterior, info) == "unreliable"
-                    self._return_to_what_was_set_aside()
-                    return
-        self._judge(name, posterior, info, seconds)
+            if isinstance(editor, Transport | Weights) and (_has_moves(left) or name in self.twice):
+                effective = info.ess
+                if not _are_few(posterior, effective):
+                    glance = Glance.of(self.change, posterior, self.rng)
+                    effective = min(info.ess, glance.ess_tails)
+                if _need_moves(posterior, effective, left) or name in self.twice:
+                    why = f"k-hat {info.khat:.2f}, ESS {effective:.0f}: few effective draws, not checked as they are"
+                    self._keep(posterior, _unchecked(name, info, seconds, why))
+                    if self._is_worth_a_move(posterior, effective) if self.priced else name not in self.twice:
+                        self.failed += self._move_once(posterior, effective) == "unreliable"
+                        self._return_to_what_was_set_aside()
+                        return
+        self._judge(name, posterior, info, seconds, glance)
         self._return_to_what_was_set_aside()
 
     @property
@@ -195,20 +203,26 @@ class _Climb:
         assert info.status is not None  # kept with one
         if info.status.level != "ok" or not isinstance(posterior, Draws):
             return
-        if not _need_moves(posterior, info, [editor for _, editor in rungs]):
+        effective = _effective(info)
+        if not _need_moves(posterior, effective, [editor for _, editor in rungs]):
             return
-        worth_it = not self.priced or self._is_worth_a_move(posterior, info)
-        if worth_it and self._move_once(posterior, info) == "unreliable":
+        again = 0.0 if info.check is None else info.check.seconds
+        worth_it = not self.priced or self._is_worth_a_move(posterior, effective, check_seconds=again)
+        if worth_it and self._move_once(posterior, effective) == "unreliable":
             self._doubt()
 
-    def _is_worth_a_move(self, posterior: Draws, info: Info) -> bool:
-        """Whether one more move of each draw takes no longer than what it brings is worth."""
-        return self.prices.seconds(_refreshing(posterior, info)) <= self._worth(posterior, info)
+    def _is_worth_a_move(self, posterior: Draws, effective: float, *, check_seconds: float = 0.0) -> bool:
+        """Whether one more move of each draw takes no longer than what it brings is worth.
 
-    def _move_once(self, posterior: Draws, info: Info) -> str:
-        """One more move of each draw, or two; the status of what comes out."""
+        Draws that were checked have to be checked again then.
+        """
+        price = self.prices.seconds(_refreshing(posterior, effective), checked=False) + check_seconds
+        return price <= self._worth(posterior, effective)
+
+    def _move_once(self, posterior: Draws, effective: float) -> str:
+        """One more move of each draw; the status of what comes out."""
         started = time.perf_counter()
-        moved, found = _refreshing(posterior, info)(self.change, self.rng)
+        moved, found = _refreshing(posterior, effective)(self.change, self.rng)
         self._judge("moves", moved, found, time.perf_counter() - started)
         return self.attempts[-1].status.level
 
@@ -234,9 +248,9 @@ class _Climb:
         self.attempts[self.attempts.index(info.attempts[-1])] = attempt
         self.best, self.doubted = (posterior, replace(info, status=attempt.status, attempts=(attempt,))), True
 
-    def _worth(self, posterior: Draws, info: Info) -> float:
+    def _worth(self, posterior: Draws, effective: float) -> float:
         """Seconds that more effective draws may take."""
-        missing = ENOUGH - _effective(info) / _plenty(posterior)
+        missing = ENOUGH - effective / _plenty(posterior)
         return min(1.0, missing / (ENOUGH - SCARCE)) * self.prices.refit
 
     def result(self) -> tuple[Posterior, Info]:
@@ -268,9 +282,9 @@ class _Climb:
         """Whether the next rung is a transport that is worth its price."""
         return isinstance(editor, Transport) and not self.prices.complaint(self._informed(editor))
 
-    def _judge(self, name: str, posterior: Posterior, info: Info, seconds: float) -> None:
+    def _judge(self, name: str, posterior: Posterior, info: Info, seconds: float, glance: Glance | None = None) -> None:
         started = time.perf_counter()
-        info = judged(self.change, posterior, info, self.rng)
+        info = judged(self.change, posterior, info, self.rng, glance=glance)
         seconds += time.perf_counter() - started
         assert info.status is not None  # `judged` fills it in
         attempt = Attempt(name, info.khat, info.ess, info.log_lik_evals, seconds, info.status)
@@ -291,15 +305,25 @@ class _Climb:
             self._judge("weights", posterior, info, 0.0)
 
 
-def _need_moves(posterior: Draws, info: Info, rungs: list[Editor]) -> bool:
-    """Whether the draws are few, and moves are among these rungs."""
-    return _effective(info) < ENOUGH * _plenty(posterior) and any(isinstance(editor, Moves) for editor in rungs)
+def _has_moves(rungs: list[Editor]) -> bool:
+    return any(isinstance(editor, Moves) for editor in rungs)
 
 
-def _refreshing(posterior: Draws, info: Info) -> Moves:
-    """One short trajectory of each draw, for draws that are right but few; two where they are very few."""
-    moves = 1 if _effective(info) >= VERY_FEW * _plenty(posterior) else 2
-    return Moves(moves=moves, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
+def _need_moves(posterior: Draws, effective: float, rungs: list[Editor]) -> bool:
+    """Whether so few draws are effective that moves are wanted, and these are among the rungs."""
+    return _are_few(posterior, effective) and _has_moves(rungs)
+
+
+def _refreshing(posterior: Draws, effective: float) -> Moves:
+    """One short trajectory of each draw, for draws that are right but few; a longer one where they are very few.
+
+    A long one does little where they are too few to know the scales of so many parameters: two short ones do then.
+    """
+    if effective >= VERY_FEW * _plenty(posterior):
+        return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
+    if effective >= DRAWS_PER_PARAMETER * posterior.theta.shape[1]:
+        return Moves(moves=1, length=LONG_LENGTH, leapfrogs=LONG_STEPS, start=posterior)
+    return Moves(moves=2, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
 
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
@@ -326,6 +350,6 @@ def _plenty(posterior: Draws) -> float:
     return min(PLENTY, PLENTIFUL_SHARE * len(posterior))
 
 
-def _are_few(posterior: Draws, info: Info) -> bool:
-    """Whether few draws are effective though the weights are good."""
-    return _effective(info) < _plenty(posterior)
+def _are_few(posterior: Draws, effective: float) -> bool:
+    """Whether so many effective draws are few."""
+    return effective < ENOUGH * _plenty(posterior)

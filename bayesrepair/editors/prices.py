@@ -39,14 +39,15 @@ class Prices:
             return ""
         return f"predicted to take {predicted:.2g} s, a refit {self.refit:.2g} s"
 
-    def seconds(self, editor: Editor) -> float:
-        """Of an editor and the check of what it gives; nan where it is not known."""
+    def seconds(self, editor: Editor, *, checked: bool = True) -> float:
+        """Of an editor and, unless told otherwise, the check of what it gives; nan where it is not known."""
         gradients = getattr(editor, "gradients", None)
         if gradients is None or not np.isfinite(self.refit):
             return np.nan
         taken = gradients(self.change)
         calls = taken * getattr(editor, "seconds_a_call", 0.0)  # where gradients are asked for one by one
-        return float((taken + gradients_of_check(self.change)) * self.gradient + calls)
+        taken += gradients_of_check(self.change) if checked else 0
+        return float(taken * self.gradient + calls)
 
     @cached_property
     def refit(self) -> float:

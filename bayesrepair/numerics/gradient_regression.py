@@ -98,8 +98,10 @@ def fit_full(
         elif left < before / 4:
             longest = min(1.0, 2 * longest)
         before, step = left, longest
+        values, vectors = np.linalg.eigh(curvature)
+        along = vectors.T @ drift
         while step > SMALLEST_STEP:
-            shift, local = _local_map(step * drift, step * curvature)
+            shift, local = _local_map(step * along, step * values, vectors)
             new_image, new_matrix = image + factor @ (matrix @ shift), matrix @ local
             new_value, new_gradient = _push(target, white, new_image, factor @ new_matrix)
             if _acceptable(new_value - value, step * left, len(drift)):
@@ -163,8 +165,10 @@ def _push(target: Target, white: np.ndarray, image: np.ndarray, matrix: np.ndarr
     return value + float(np.linalg.slogdet(matrix)[1]), gradient
 
 
-def _local_map(drift: np.ndarray, curvature: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shift and matrix of the optimal transport from N(0, I) to N((I + M)⁻¹ c, (I + M)⁻¹)."""
-    values, vectors = np.linalg.eigh(curvature)
+def _local_map(along: np.ndarray, values: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and matrix of the optimal transport from N(0, I) to N((I + M)⁻¹ c, (I + M)⁻¹).
+
+    M has these eigenvalues and eigenvectors, and ``along`` is c along the latter.
+    """
     precision = np.clip(1 + values, *CURVATURE_BOUNDS)
-    return (vectors / precision) @ (vectors.T @ drift), (vectors / np.sqrt(precision)) @ vectors.T
+    return (vectors / precision) @ along, (vectors / np.sqrt(precision)) @ vectors.T

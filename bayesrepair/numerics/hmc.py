@@ -10,9 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 ACCEPTANCE = 0.8
+TUNING_DRAWS, TUNING_LEAPFROGS = 30, 3  # of the short trajectories on which the step is tuned
+LONGEST = 1.5  # step, in units of the target's own scale
+LEAST_LEAPFROGS = 2  # one alone is turned back too often where parameters are few, and costs next to nothing there
 JITTER = 0.2  # the step varies by this share, so that no trajectory closes on itself
 
 
@@ -90,7 +94,7 @@ def sample(
     value, gradient = target(theta) if known is None else known
     step, gradients = _tuned_step(target, theta, value, gradient, factor, rng)
     gradients += len(theta) if known is None else 0
-    leapfrogs = int(np.clip(np.ceil(length / step), 1, most_leapfrogs))
+    leapfrogs = int(np.clip(np.ceil(length / step), LEAST_LEAPFROGS, most_leapfrogs))
     step = min(step, length / leapfrogs)  # a trajectory that is too long comes back
     acceptance = np.zeros(len(theta))
     path, path_gradient = np.empty((moves, *theta.shape)), np.empty((moves, *theta.shape))
@@ -109,16 +113,22 @@ def _tuned_step(
     gradient: np.ndarray,
     factor: np.ndarray,
     rng: np.random.Generator,
-    trials: int = 5,
-    size: int = 30,
+    trials: int = 3,
 ) -> tuple[float, int]:
-    """Step whose acceptance is near the goal, found on short trajectories that are thrown away."""
-    some = rng.choice(len(theta), min(size, len(theta)), replace=False)
-    log_step = np.log(1.5 / theta.shape[1] ** 0.25)
-    for trial in range(trials):
-        rate = _move(target, theta[some], value[some], gradient[some], factor, np.exp(log_step), 3, rng)[3].mean()
-        log_step += (rate - ACCEPTANCE) * 3.0 / (1 + trial)
-    return float(np.exp(min(log_step, np.log(1.5)))), trials * 3 * len(some)
+    """Step whose acceptance is near the goal, found on short trajectories that are thrown away.
+
+    Far from small, energy errors of a trajectory are about normal with a mean μ that grows as the fourth power of the
+    step, and the acceptance is ``2 Φ(−√(μ / 2))`` (Beskos et al. 2013, doi:10.3150/12-BEJ414): each trial says which
+    step would have had the acceptance asked for, the last two together.
+    """
+    some = rng.choice(len(theta), min(TUNING_DRAWS, len(theta)), replace=False)
+    at = theta[some], value[some], gradient[some]
+    tried = [np.log(LONGEST / theta.shape[1] ** 0.25)]
+    for _ in range(trials):
+        rate = _move(target, *at, factor, np.exp(tried[-1]), TUNING_LEAPFROGS, rng)[3].mean()
+        off = np.log(ndtri(ACCEPTANCE / 2) / ndtri(np.clip(rate, 0.02, 0.98) / 2)) / 2
+        tried.append(min(tried[-1] + off, np.log(LONGEST)))
+    return float(np.exp(np.mean(tried[-2:]))), trials * TUNING_LEAPFROGS * len(some)
 
 
 def _move(
