@@ -166,16 +166,16 @@ class _Climb:
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 self._return_to_what_was_set_aside()
                 return
-            if isinstance(editor, Weights) and info.ess < _plenty(posterior) and self._is_transport(left[0]):
+            effective = self._effective(info)
+            if isinstance(editor, Weights) and effective < _plenty(posterior) and self._is_transport(left[0]):
                 why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, set aside"
                 self.aside = posterior, info
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 return
             if isinstance(editor, Transport | Weights) and (_has_moves(left) or name in self.twice):
-                effective = info.ess
                 if not _are_few(posterior, effective):
                     glance = Glance.of(self.change, posterior, self.rng)
-                    effective = min(info.ess, glance.ess_tails)
+                    effective = min(effective, glance.ess_tails)
                 if _need_moves(posterior, effective, left) or name in self.twice:
                     why = f"k-hat {info.khat:.2f}, ESS {effective:.0f}: few effective draws, not checked as they are"
                     self._keep(posterior, _unchecked(name, info, seconds, why))
@@ -203,7 +203,7 @@ class _Climb:
         assert info.status is not None  # kept with one
         if info.status.level != "ok" or not isinstance(posterior, Draws):
             return
-        effective = _effective(info)
+        effective = self._effective(info)
         if not _need_moves(posterior, effective, [editor for _, editor in rungs]):
             return
         again = 0.0 if info.check is None else info.check.seconds
@@ -292,8 +292,24 @@ class _Climb:
 
     def _keep(self, posterior: Posterior, info: Info) -> None:
         self.attempts.append(info.attempts[-1])
-        if self.best is None or _rank(info) >= _rank(self.best[1]):
+        if self.best is None or self._rank(info) >= self._rank(self.best[1]):
             self.best = posterior, info
+
+    def _rank(self, info: Info) -> tuple[int, float]:
+        """Results by status, and among good ones by effective sample size."""
+        assert info.status is not None  # judged before it is compared
+        worth = _WORTH[info.status.level]
+        return worth, self._effective(info) if info.status.level == "ok" else 0.0
+
+    def _effective(self, info: Info) -> float:
+        """Effective draws, were the sampler's independent; no more than the check counted in the tails of predictions.
+
+        A sampler that leaves few effective draws of some parameter is no reason to improve on an edit of them.
+        """
+        before = self.change.posterior
+        kept = min(1.0, before.r_eff) if isinstance(before, Draws) else 1.0
+        tails = np.inf if info.check is None or np.isnan(info.check.ess_tails) else info.check.ess_tails
+        return float(np.nan_to_num(min(info.ess / kept, tails)))
 
     def _return_to_what_was_set_aside(self) -> None:
         """Judge good weights after all where the transport did not do better."""
@@ -331,19 +347,6 @@ def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
     status = Status("unreliable", why)
     attempt = Attempt(name, info.khat, info.ess, info.log_lik_evals, seconds, status)
     return replace(info, seconds=seconds, status=status, attempts=(attempt,))
-
-
-def _rank(info: Info) -> tuple[int, float]:
-    """Results by status, and among good ones by effective sample size."""
-    assert info.status is not None  # judged before it is compared
-    worth = _WORTH[info.status.level]
-    return worth, _effective(info) if info.status.level == "ok" else 0.0
-
-
-def _effective(info: Info) -> float:
-    """Effective draws, by what the check saw of the tails where there was one."""
-    tails = info.ess if info.check is None or np.isnan(info.check.ess_tails) else info.check.ess_tails
-    return float(np.nan_to_num(min(info.ess, tails)))
 
 
 def _plenty(posterior: Draws) -> float:
