@@ -69,7 +69,7 @@ class Moves:
     """
 
     moves: int = 3
-    stage_moves: int = 1
+    stage_moves: int = 2
     length: float = 1.5
     leapfrogs: int = 8
     least_ess: float = 0.05
