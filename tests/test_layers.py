@@ -19,6 +19,7 @@ LAYERS = [
     ["target", "predictive", "datatree", "tree_groups", "summary", "ranking"],
     ["hashes", "arithmetic"],
     ["laplace", "latents", "nested_laplace"],
+    ["glance"],
     ["check"],
     ["gaussian_check"],
     ["judgement"],
