@@ -173,7 +173,7 @@ class _Climb:
                 self._keep(posterior, _unchecked(name, info, seconds, why))
                 return
             if isinstance(editor, Transport | Weights) and (_has_moves(left) or name in self.twice):
-                if not _are_few(posterior, effective):
+                if not _are_very_few(posterior, effective):
                     glance = Glance.of(self.change, posterior, self.rng)
                     effective = min(effective, glance.ess_tails)
                 if _need_moves(posterior, effective, left) or name in self.twice:
@@ -335,7 +335,7 @@ def _refreshing(posterior: Draws, effective: float) -> Moves:
 
     A long one does little where they are too few to know the scales of so many parameters: two short ones do then.
     """
-    if effective >= VERY_FEW * _plenty(posterior):
+    if not _are_very_few(posterior, effective):
         return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
     if effective >= DRAWS_PER_PARAMETER * posterior.theta.shape[1]:
         return Moves(moves=1, length=LONG_LENGTH, leapfrogs=LONG_STEPS, start=posterior)
@@ -356,3 +356,8 @@ def _plenty(posterior: Draws) -> float:
 def _are_few(posterior: Draws, effective: float) -> bool:
     """Whether so many effective draws are few."""
     return effective < ENOUGH * _plenty(posterior)
+
+
+def _are_very_few(posterior: Draws, effective: float) -> bool:
+    """Whether they are so few that a short trajectory of each leaves few still."""
+    return effective < VERY_FEW * _plenty(posterior)
