@@ -22,11 +22,9 @@ from bayesrepair.status import MethodError, Status
 
 PLENTY = 1800.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.45  # of the draws, where these are few
-ENOUGH = 0.9  # of plenty: fewer are worth more time
+WORTH_POWER = 2  # a little short of plenty is worth little time
 FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
 VERY_FEW = 0.45  # of plenty: a short trajectory then leaves too few still
-LONG_LENGTH, LONG_STEPS = 1.5, 6  # of one that forgets nearly all of it
-DRAWS_PER_PARAMETER = 10  # effective ones, to know the scales of the parameters by
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -39,13 +37,13 @@ class Auto:
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
     weights that are good but leave few effective draws (1800, or 45 %) are set aside for a transport, and checked
     only where that is not ``ok``. Weighted and transported draws that are few, by their weights or for the 5 and 95
-    % quantiles of what they predict, get one more HMC move each (a longer one where they are very few, or two)
-    where that is worth its time: the share of a refit that it may take rises from nothing at 1620 effective draws
-    (40 %) to all of it at 360. They are checked once they are moved. Where they are few still, they are moved
-    again; if they fail the check then, that tells against what they were before: it is ``unreliable``, and the
-    climb goes on. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung
-    is predicted from the gradients that it takes and the time of a first block of them; that of a refit from the
-    last one in this process, or from the sampling of the draws that are edited, in proportion to the rows.
+    % quantiles of what they predict, get one more HMC move each (two where they are very few) where that is worth
+    its time: the share of a refit that it may take rises from nothing at 1800 effective draws (45 %) to all of it
+    at 360. They are checked once they are moved. Where they are few still, they are moved again; if they fail the
+    check then, that tells against what they were before: it is ``unreliable``, and the climb goes on. Where no rung
+    is ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the
+    gradients that it takes and the time of a first block of them; that of a refit from the last one in this
+    process, or from the sampling of the draws that are edited, in proportion to the rows.
 
     Parameters
     ----------
@@ -167,7 +165,7 @@ class _Climb:
                 self._return_to_what_was_set_aside()
                 return
             effective = self._effective(info)
-            if isinstance(editor, Weights) and effective < _plenty(posterior) and self._is_transport(left[0]):
+            if isinstance(editor, Weights) and _are_few(posterior, effective) and self._is_transport(left[0]):
                 why = f"k-hat {info.khat:.2f}, ESS {info.ess:.0f}: few effective draws, set aside"
                 self.aside = posterior, info
                 self._keep(posterior, _unchecked(name, info, seconds, why))
@@ -250,8 +248,8 @@ class _Climb:
 
     def _worth(self, posterior: Draws, effective: float) -> float:
         """Seconds that more effective draws may take."""
-        missing = ENOUGH - effective / _plenty(posterior)
-        return min(1.0, missing / (ENOUGH - SCARCE)) * self.prices.refit
+        missing = max(0.0, 1.0 - effective / _plenty(posterior))
+        return min(1.0, missing / (1.0 - SCARCE)) ** WORTH_POWER * self.prices.refit
 
     def result(self) -> tuple[Posterior, Info]:
         """The best rung's posterior, with the whole way in its record."""
@@ -331,15 +329,9 @@ def _need_moves(posterior: Draws, effective: float, rungs: list[Editor]) -> bool
 
 
 def _refreshing(posterior: Draws, effective: float) -> Moves:
-    """One short trajectory of each draw, for draws that are right but few; a longer one where they are very few.
-
-    A long one does little where they are too few to know the scales of so many parameters: two short ones do then.
-    """
-    if not _are_very_few(posterior, effective):
-        return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
-    if effective >= DRAWS_PER_PARAMETER * posterior.theta.shape[1]:
-        return Moves(moves=1, length=LONG_LENGTH, leapfrogs=LONG_STEPS, start=posterior)
-    return Moves(moves=2, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
+    """One short trajectory of each draw, for draws that are right but few; two where they are very few."""
+    moves = 2 if _are_very_few(posterior, effective) else 1
+    return Moves(moves=moves, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
 
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
@@ -355,7 +347,7 @@ def _plenty(posterior: Draws) -> float:
 
 def _are_few(posterior: Draws, effective: float) -> bool:
     """Whether so many effective draws are few."""
-    return effective < ENOUGH * _plenty(posterior)
+    return effective < _plenty(posterior)
 
 
 def _are_very_few(posterior: Draws, effective: float) -> bool:

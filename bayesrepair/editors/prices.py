@@ -15,7 +15,8 @@ from bayesrepair.model import Differentiable, Timed
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 
-_TIMED_DRAWS = 100
+_TIMED_DRAWS = 300  # fewer would be priced by the calls into Python
+_FIRST_DRAWS = 10
 
 
 @dataclass(eq=False)
@@ -63,7 +64,7 @@ class Prices:
         assert isinstance(self.change.model, Differentiable)  # rungs with a price need it
         assert isinstance(self.change.posterior, Draws)
         target, some = Target.after(self.change), self.change.posterior.theta[:_TIMED_DRAWS]
-        target.value_and_gradient(some)  # whatever is to be made first
+        target.value_and_gradient(some[:_FIRST_DRAWS])  # whatever is to be made first
         started = time.perf_counter()
         slope = target.value_and_gradient(some)[1]
         factor = np.eye(some.shape[1])

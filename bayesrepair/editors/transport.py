@@ -19,7 +19,7 @@ from bayesrepair.target import Target
 
 DRAWS_PER_PARAMETER = 6
 SHARE_OF_REFIT = 0.05  # of the gradients that sampling took, for the regressions
-FEWEST_DRAWS, MOST_DRAWS = 100, 1000
+FEWEST_DRAWS, MOST_DRAWS = 100, 700
 MOST_FIT_DRAWS = 200
 FIT_EVALUATIONS, ROUND_EVALUATIONS = 15, 4  # of each draw, as a rule: to predict the cost
 PATH = (0.25, 0.5, 0.75, 1.0)  # shares of the edit at which maps are fitted where one fit does not reach it
@@ -59,7 +59,7 @@ class Transport:
         coordinate.
     regression_draws : int, optional
         Draws of a half that fit the full map. Each row of the matrix is a regression with P + 1 coefficients, so 6 P
-        at least; beyond that from 100 to 1000 by default, so that four rounds take a twentieth of the gradients that
+        at least; beyond that from 100 to 700 by default, so that four rounds take a twentieth of the gradients that
         sampling took (700 where that is unknown).
     probe_draws : int
         Draws of a half on which maps are compared.
@@ -222,7 +222,7 @@ def _best(
 def _affordable(draws: Draws) -> int:
     """Draws of a half whose gradients, in four rounds, are a small share of what sampling took."""
     taken = None if draws.sampling is None else draws.sampling.gradients
-    return 700 if taken is None else int(np.clip(SHARE_OF_REFIT * taken / 8, FEWEST_DRAWS, MOST_DRAWS))
+    return MOST_DRAWS if taken is None else int(np.clip(SHARE_OF_REFIT * taken / 8, FEWEST_DRAWS, MOST_DRAWS))
 
 
 def _share(draws: Draws) -> float:

@@ -109,6 +109,7 @@ def fit_full(
             step /= 2
         else:
             break
+        longest = min(longest, 2 * step)  # what was too long just now would be again
         gain = float((new_value - value).mean())
         image, matrix, value, gradient = new_image, new_matrix, new_value, new_gradient
         if gain < settled and step * left < NEAR:
