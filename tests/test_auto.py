@@ -227,12 +227,12 @@ def test_few_draws_that_fail_once_moved_are_moved_further(monkeypatch):
 
 def test_few_draws_that_are_not_worth_a_move_are_checked_and_the_climb_repeats_itself(monkeypatch):
     class Shifted(Transport):
-        """Thirteen draws of 32, an eighth of an sd off: what one move brings is worth less than three take."""
+        """Seven draws of sixteen, an eighth of an sd off: what one move brings is worth less than three take."""
 
         def __call__(self, change, rng):
             posterior, info = shifted(super().__call__(change, rng), 0.13)
-            log_weights = np.where(np.arange(len(posterior)) % 32 < 13, 0.0, -50.0)
-            return Draws(posterior.theta, log_weights, posterior.chain), replace(info, khat=-np.inf, ess=1625.0)
+            log_weights = np.where(np.arange(len(posterior)) % 16 < 7, 0.0, -50.0)
+            return Draws(posterior.theta, log_weights, posterior.chain), replace(info, khat=-np.inf, ess=1750.0)
 
     monkeypatch.setitem(EDITORS, "transport", Shifted)
     monkeypatch.setattr(Prices, "gradient", 1.0)
