@@ -11,7 +11,7 @@ from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.check import gradients_of_check
 from bayesrepair.edit import EDITORS
 from bayesrepair.editors import Auto, Moves, Resample, Transport, Weights
-from bayesrepair.editors.auto import FRESH_STEPS, LONG_STEPS, PLENTY, VERY_FEW
+from bayesrepair.editors.auto import FRESH_STEPS, LONG_STEPS, PLENTY, SCARCE, VERY_FEW
 from bayesrepair.editors.prices import Prices
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.numerics.weighted_error import Effective
@@ -207,12 +207,12 @@ def test_few_draws_that_fail_once_moved_are_doubted_and_the_climb_goes_on(monkey
 
 
 def test_few_draws_that_fail_once_moved_are_moved_further(monkeypatch):
-    """One trajectory of weighted draws, or two, cannot mend what three long ones can; and the climb repeats itself."""
+    """Trajectories of few steps may not mend weighted draws where longer ones do; and the climb repeats itself."""
 
     class Lame(Moves):
         def __call__(self, change, rng):
             moved = super().__call__(change, rng)
-            return shifted(moved, 1.0) if self.moves < 3 and self.start.is_weighted else moved
+            return shifted(moved, 1.0) if self.leapfrogs <= LONG_STEPS and self.start.is_weighted else moved
 
     monkeypatch.setitem(EDITORS, "transport", Lean)
     monkeypatch.setitem(EDITORS, "moves", Lame)
@@ -293,13 +293,22 @@ def test_the_rungs_that_were_tried_repeat_the_climb_without_the_clock(monkeypatc
 
 @pytest.mark.parametrize(
     ("tails", "share", "moved"),
-    [(300, 1.1, False), (300, 0.9, True), (1040, 0.47, False), (1040, 0.46, True), (2000, 0.01, False)],
+    [
+        (300, 1.1, False),
+        (300, 0.9, True),
+        (600, 0.83, False),
+        (600, 0.81, True),
+        (1040, 0.47, False),
+        (1040, 0.46, True),
+        (2000, 0.01, False),
+    ],
 )
 def test_a_move_may_take_the_more_of_a_refit_the_fewer_draws_there_are(monkeypatch, tails, share, moved):
     counts = iter([tails, 3000.0])
     monkeypatch.setattr("bayesrepair.glance.effective", lambda *parts: Effective(3000.0, next(counts)))
     monkeypatch.setattr(Prices, "gradient", 1.0)
-    price = 4000 * (FRESH_STEPS if tails >= VERY_FEW * PLENTY else 2 * LONG_STEPS)
+    long = 2 if tails >= SCARCE * PLENTY else 3
+    price = 4000 * (FRESH_STEPS if tails >= VERY_FEW * PLENTY else long * LONG_STEPS)
     result = edited(seconds=price / share, rungs=LADDER[1:])
     few = [("transport", "unreliable")] if tails < PLENTY else []
     assert tried(result) == [*few, ("moves" if moved else "transport", "ok")]
