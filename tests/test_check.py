@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bayesrepair.check import independent_check
+from bayesrepair.glance import Glance
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 from benchmarks.check import PLANTS, PROBLEMS, exact_draws, planted
@@ -83,3 +84,18 @@ def test_target_leaves_out_rows_of_weight_zero():
     value, gradient = Target(case.model, rows, weight).value_and_gradient(theta)
     assert np.isfinite(value).all()
     assert np.isfinite(gradient).all()
+
+
+def test_a_glance_counts_the_draws_that_predictions_rest_on_and_is_not_taken_twice(monkeypatch):
+    case = problem("logistic")
+    fit = case.fit(closed=False)
+    change = fit.change(case.top(3))
+    own, repeated = fit.posterior, np.repeat(np.arange(len(fit.posterior) // 8), 8)
+    clustered = Draws.plain(own.theta[repeated], own.chain)
+    seen = [Glance.of(change, draws, np.random.default_rng(0)) for draws in (own, clustered)]
+    assert seen[0].predictions.shape[0] == len(own)
+    for name in ("ess_mean", "ess_tails"):
+        assert 5 < getattr(seen[0], name) / getattr(seen[1], name) < 12  # eight draws of one are one
+    monkeypatch.setattr(Glance, "of", None)
+    check = independent_check(change, own, rng=np.random.default_rng(0), glance=seen[0])
+    assert (check.ess_mean, check.ess_tails) == (seen[0].ess_mean, seen[0].ess_tails)

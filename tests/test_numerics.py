@@ -67,6 +67,25 @@ def test_a_trajectory_is_as_long_as_asked_for(seed):
     assert np.abs(left).max() < 0.45  # the cosine of its length: nothing is left; as far again would mirror the start
 
 
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_a_step_is_found_whose_acceptance_is_near_the_goal(scale):
+    """Whatever the scale that the factor claims: at four times the true one the first trial accepts nothing."""
+    rng = np.random.default_rng(0)
+    found = [
+        hmc.sample(
+            lambda theta: (-np.square(theta).sum(1) / 2, -theta),
+            rng.standard_normal((1000, 60)),
+            factor=np.full(60, scale),
+            rng=rng,
+            moves=1,
+            length=100.0,
+        ).acceptance.mean()
+        for _ in range(10)
+    ]
+    assert 0.7 < np.mean(found) < 0.92
+    assert min(found) > 0.5
+
+
 def test_hmc_leaves_exact_draws_exact():
     moved = hmc.sample(gaussian, exact(4000), factor=np.sqrt(np.diag(COVARIANCE)), rng=np.random.default_rng(1))
     for j in range(3):
