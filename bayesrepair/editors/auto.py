@@ -25,6 +25,7 @@ PLENTIFUL_SHARE = 0.5  # of the draws, where these are few
 WORTH_POWER = 1.5  # a little short of plenty is worth little time
 FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
 VERY_FEW = 0.45  # of plenty: a short trajectory then leaves too few still
+LONG_LENGTH, LONG_STEPS = 1.5, 6  # of some that forget nearly all of it
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -37,9 +38,9 @@ class Auto:
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
     weights that are good but leave few effective draws (2000, or 50 %) are set aside for a transport, and checked
     only where that is not ``ok``. Weighted and transported draws that are few, by their weights or for the 5 and 95
-    % quantiles of what they predict, get one more HMC move each (all the moves of that rung where they are very
-    few) where that is worth its time: the share of a refit that it may take rises from nothing at 2000 effective
-    draws (50 %) to all of it at 400. They are checked once they are moved. Where they are few still, they are moved
+    % quantiles of what they predict, get one more HMC move each (two or three longer ones where they are very few)
+    where that is worth its time: the share of a refit that it may take rises from nothing at 2000 effective draws
+    (50 %) to all of it at 400. They are checked once they are moved. Where they are few still, they are moved
     again; if they fail the check then, that tells against what they were before: it is ``unreliable``, and the
     climb goes on. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung
     is predicted from the gradients that it takes and the time of a first block of them; that of a refit from the
@@ -329,10 +330,11 @@ def _need_moves(posterior: Draws, effective: float, rungs: list[Editor]) -> bool
 
 
 def _refreshing(posterior: Draws, effective: float) -> Moves:
-    """One short trajectory of each draw, for draws that are right but few; as many long ones as ever for very few."""
-    if _are_very_few(posterior, effective):
-        return Moves(start=posterior)
-    return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
+    """One short trajectory of each draw, for draws that are right but few; two or three long ones for very few."""
+    if not _are_very_few(posterior, effective):
+        return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
+    moves = 2 if effective >= SCARCE * _plenty(posterior) else 3
+    return Moves(moves=moves, length=LONG_LENGTH, leapfrogs=LONG_STEPS, start=posterior)
 
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
