@@ -45,6 +45,8 @@ def test_chains_agree(found):
         assert suspects.rhat <= 1.01
         assert suspects.ess >= 400
         assert suspects.status.level != "unreliable"
+        diverged = suspects.fit.posterior.sampling.divergences
+        assert diverged <= 5e-4 * len(suspects.fit.posterior)  # two of 4000, four where chains were made longer
     diverged = sum(suspects.fit.posterior.sampling.divergences for suspects, _ in found)
     assert diverged <= 2e-4 * sum(len(suspects.fit.posterior) for suspects, _ in found)
 
