@@ -117,9 +117,9 @@ def _tuned_step(
 ) -> tuple[float, int]:
     """Step whose acceptance is near the goal, found on short trajectories that are thrown away.
 
-    Far from small, energy errors of a trajectory are about normal with a mean μ that grows as the fourth power of the
-    step, and the acceptance is ``2 Φ(−√(μ / 2))`` (Beskos et al. 2013, doi:10.3150/12-BEJ414): each trial says which
-    step would have had the acceptance asked for, the last two together.
+    Where parameters are many, energy errors of a trajectory are about normal with a mean μ that grows as the fourth
+    power of the step, and the acceptance is ``2 Φ(−√(μ / 2))`` (Beskos et al. 2013, doi:10.3150/12-BEJ414). So each
+    trial says which step would have had the acceptance asked for; the step is what the last two say, on average.
     """
     some = rng.choice(len(theta), min(TUNING_DRAWS, len(theta)), replace=False)
     at = theta[some], value[some], gradient[some]
