@@ -175,6 +175,7 @@ class _Climb:
                 if not _are_very_few(posterior, effective):
                     glance = Glance.of(self.change, posterior, self.rng)
                     effective = min(effective, glance.ess_tails)
+                    seconds = time.perf_counter() - started  # with the look at them
                 if _need_moves(posterior, effective, left) or name in self.twice:
                     why = f"k-hat {info.khat:.2f}, ESS {effective:.0f}: few effective draws, not checked as they are"
                     self._keep(posterior, _unchecked(name, info, seconds, why))
