@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = {
     "editing": "edited posteriors against pools of refits (BENCHMARKS B1), rungs alone, auto, and peers",
+    "laplace": "Laplace approximations beside those of pymc-extras, on the models of B1",
     "counties": "each of radon's 85 counties deleted in turn, its latent effect included, against refits",
     "check": "power and false alarms of the check that does not reuse the weights",
     "calibration": "simulation-based calibration of edited posteriors, with wrong editors that must be caught",

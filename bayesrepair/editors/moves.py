@@ -119,7 +119,8 @@ class Moves:
     def _moved(self, target: Target, draws: Draws, moves: int, rng: np.random.Generator) -> Draws:
         """Resampled, in the order of the draws, and moved."""
         ancestor = draws.resampled(len(draws), rng)
-        factor = covariance_factor(draws.theta, draws.weights)
+        mass = np.sqrt(draws.weights)  # any mass matrix is right; by the weights themselves few draws would make it
+        factor = covariance_factor(draws.theta, mass / mass.sum())
         moved = hmc.sample(
             target.value_and_gradient,
             draws.theta[ancestor],

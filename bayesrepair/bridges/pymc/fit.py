@@ -205,7 +205,7 @@ def from_pymc(
         Its rows must be conditionally independent given the parameters; it is never written.
     idata : DataTree, optional
         What `pymc.sample` returned for this model. With ``method="laplace"`` the search for the mode also starts from
-        the mean of these draws.
+        the mean of these draws; they may be those of ``pymc_extras.fit_laplace``.
     method : {"nuts", "laplace"}
     data : DataFrame, mapping of arrays, or Dataset, optional
         The table that the model was built on. Its columns give names to arrays inside the model; the index of a
