@@ -296,10 +296,10 @@ def test_the_rungs_that_were_tried_repeat_the_climb_without_the_clock(monkeypatc
     [
         (300, 1.1, False),
         (300, 0.9, True),
-        (600, 0.83, False),
-        (600, 0.81, True),
-        (1040, 0.47, False),
-        (1040, 0.46, True),
+        (600, 0.77, False),
+        (600, 0.76, True),
+        (1040, 0.365, False),
+        (1040, 0.355, True),
         (2000, 0.01, False),
     ],
 )

@@ -22,7 +22,7 @@ from bayesrepair.status import MethodError, Status
 
 PLENTY = 2000.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.5  # of the draws, where these are few
-WORTH_POWER = 1.5  # a little short of plenty is worth little time
+WORTH_POWER = 2.0  # a little short of plenty is worth little time
 FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
 VERY_FEW = 0.45  # of plenty: a short trajectory then leaves too few still
 LONG_LENGTH, LONG_STEPS = 1.5, 6  # of some that forget nearly all of it

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dtrmm
 from scipy.special import ndtri
 
 Target = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -17,6 +18,7 @@ ACCEPTANCE = 0.8
 TUNING_DRAWS, TUNING_LEAPFROGS = 30, 3  # of the short trajectories on which the step is tuned
 LONGEST = 1.5  # step, in units of the target's own scale
 LEAST_LEAPFROGS = 2  # one alone is turned back too often where parameters are few, and costs next to nothing there
+BLOCK = 1000  # draws at a time: arrays that stay in the cache
 JITTER = 0.2  # the step varies by this share, so that no trajectory closes on itself
 
 
@@ -96,13 +98,17 @@ def sample(
     gradients += len(theta) if known is None else 0
     leapfrogs = int(np.clip(np.ceil(length / step), LEAST_LEAPFROGS, most_leapfrogs))
     step = min(step, length / leapfrogs)  # a trajectory that is too long comes back
-    acceptance = np.zeros(len(theta))
+    acceptance, value = np.zeros(len(theta)), value.copy()
     path, path_gradient = np.empty((moves, *theta.shape)), np.empty((moves, *theta.shape))
     for move in range(moves):
         size = step * (1 + JITTER * (2 * rng.random() - 1))
-        theta, value, gradient, rate = _move(target, theta, value, gradient, factor, size, leapfrogs, rng)
-        acceptance += rate / moves
-        path[move], path_gradient[move] = theta, gradient
+        for a in range(0, len(theta), BLOCK):
+            part = slice(a, a + BLOCK)
+            at = theta[part], value[part], gradient[part]
+            new, value[part], new_gradient, rate = _move(target, *at, factor, size, leapfrogs, rng)
+            path[move, part], path_gradient[move, part] = new, new_gradient
+            acceptance[part] += rate / moves
+        theta, gradient = path[move], path_gradient[move]
     return Moved(path, path_gradient, value, acceptance, step, gradients + moves * leapfrogs * len(theta))
 
 
@@ -142,16 +148,17 @@ def _move(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """One trajectory a draw: new draws, values, gradients, and each acceptance probability."""
+    scaled = step * factor
     momentum = rng.standard_normal(theta.shape)
-    start = value - np.square(momentum).sum(1) / 2
+    start = value - np.einsum("sp,sp->s", momentum, momentum) / 2
     new, new_gradient, new_value = theta, gradient, value
-    p = momentum + step / 2 * _pull(gradient, factor)
+    p = momentum + _pull(gradient, scaled) / 2
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging trajectory is rejected below
         for i in range(leapfrogs):
-            new = new + step * _push(p, factor)
+            new = new + _push(p, scaled)
             new_value, new_gradient = target(new)
-            p = p + (step if i < leapfrogs - 1 else step / 2) * _pull(new_gradient, factor)
-        log_rate = new_value - np.square(p).sum(1) / 2 - start
+            p += _pull(new_gradient, scaled) * (1.0 if i < leapfrogs - 1 else 0.5)
+        log_rate = new_value - np.einsum("sp,sp->s", p, p) / 2 - start
     rate = np.exp(np.minimum(0.0, np.where(np.isfinite(log_rate), log_rate, -np.inf)))
     accepted = rng.random(len(theta)) < rate
     return (
@@ -164,9 +171,14 @@ def _move(
 
 def _push(p: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Velocity of whitened momenta: ``L p``."""
-    return p * factor if factor.ndim == 1 else p @ factor.T
+    return p * factor if factor.ndim == 1 else _by_triangle(p, factor, transposed=False)
 
 
 def _pull(gradient: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Gradient in whitened coordinates: ``Lᵀ g``."""
-    return gradient * factor if factor.ndim == 1 else gradient @ factor
+    return gradient * factor if factor.ndim == 1 else _by_triangle(gradient, factor, transposed=True)
+
+
+def _by_triangle(rows: np.ndarray, factor: np.ndarray, *, transposed: bool) -> np.ndarray:
+    """``L v`` or ``Lᵀ v`` for each row v; the upper half of L is not looked at, which saves a third of the time."""
+    return dtrmm(1.0, factor, rows.T, lower=1, trans_a=int(transposed)).T
