@@ -23,7 +23,7 @@ from bayesrepair.status import MethodError, Status
 PLENTY = 2000.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.5  # of the draws, where these are few
 WORTH_POWER = 2.0  # a little short of plenty is worth little time
-FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of the one trajectory of draws that are right: it forgets half of their luck
+FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of one trajectory of draws that are right: it forgets half of their luck
 VERY_FEW = 0.45  # of plenty: a short trajectory then leaves too few still
 LONG_LENGTH, LONG_STEPS = 1.5, 6  # of some that forget nearly all of it
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
@@ -38,13 +38,14 @@ class Auto:
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
     weights that are good but leave few effective draws (2000, or 50 %) are set aside for a transport, and checked
     only where that is not ``ok``. Weighted and transported draws that are few, by their weights or for the 5 and 95
-    % quantiles of what they predict, get one more HMC move each (two or three longer ones where they are very few)
-    where that is worth its time: the share of a refit that it may take rises from nothing at 2000 effective draws
-    (50 %) to all of it at 400. They are checked once they are moved. Where they are few still, they are moved
-    again; if they fail the check then, that tells against what they were before: it is ``unreliable``, and the
-    climb goes on. Where no rung is ``ok``, the best status wins, and among equals the last rung. The cost of a rung
-    is predicted from the gradients that it takes and the time of a first block of them; that of a refit from the
-    last one in this process, or from the sampling of the draws that are edited, in proportion to the rows.
+    % quantiles of what they predict, get two long HMC moves each, or one short one, where that is worth its time: the
+    share of a refit that it may take rises from nothing at 2000 effective draws (50 %) to all of it at 400. (Very few
+    draws get two or three long ones, or none: a short one leaves half of the luck of the draws that are edited.)
+    They are checked once they are moved. Where they are very few still, they are moved again; if they fail the check
+    then, that tells against what they were before: it is ``unreliable``, and the climb goes on. Where no rung is
+    ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the gradients
+    that it takes and the time of a first block of them; that of a refit from the last one in this process, or from
+    the sampling of the draws that are edited, in proportion to the rows.
 
     Parameters
     ----------
@@ -179,8 +180,9 @@ class _Climb:
                 if _need_moves(posterior, effective, left) or name in self.twice:
                     why = f"k-hat {info.khat:.2f}, ESS {effective:.0f}: few effective draws, not checked as they are"
                     self._keep(posterior, _unchecked(name, info, seconds, why))
-                    if self._is_worth_a_move(posterior, effective) if self.priced else name not in self.twice:
-                        self.failed += self._move_once(posterior, effective) == "unreliable"
+                    moves = self._moves_worth_it(posterior, effective)
+                    if moves is not None and (self.priced or name not in self.twice):
+                        self.failed += self._move(moves) == "unreliable"
                         self._return_to_what_was_set_aside()
                         return
         self._judge(name, posterior, info, seconds, glance)
@@ -197,7 +199,10 @@ class _Climb:
         return info.status.level == "ok" or same_again
 
     def move_the_few(self, rungs: list[tuple[str, Editor]]) -> None:
-        """One more move of each draw where what is ok leaves few of them, if moves are allowed and worth their time."""
+        """Move the draws once more where what is ok leaves few of them, or very few that were moved already.
+
+        If moves are allowed and worth their time.
+        """
         assert self.best is not None  # a rung was kept before
         posterior, info = self.best
         assert info.status is not None  # kept with one
@@ -206,23 +211,28 @@ class _Climb:
         effective = self._effective(info)
         if not _need_moves(posterior, effective, [editor for _, editor in rungs]):
             return
+        if info.rung == "moves" and not _are_very_few(posterior, effective):
+            return
         again = 0.0 if info.check is None else info.check.seconds
-        worth_it = not self.priced or self._is_worth_a_move(posterior, effective, check_seconds=again)
-        if worth_it and self._move_once(posterior, effective) == "unreliable":
+        moves = self._moves_worth_it(posterior, effective, check_seconds=again)
+        if moves is not None and self._move(moves) == "unreliable":
             self._doubt()
 
-    def _is_worth_a_move(self, posterior: Draws, effective: float, *, check_seconds: float = 0.0) -> bool:
-        """Whether one more move of each draw takes no longer than what it brings is worth.
+    def _moves_worth_it(self, posterior: Draws, effective: float, *, check_seconds: float = 0.0) -> Moves | None:
+        """The best moves that take no longer than what they bring is worth; None where there are none.
 
-        Draws that were checked have to be checked again then.
+        Draws that were checked have to be checked again then. Without prices, the best there are.
         """
-        price = self.prices.seconds(_refreshing(posterior, effective), checked=False) + check_seconds
-        return price <= self._worth(posterior, effective)
+        for moves in _refreshing(posterior, effective):
+            price = self.prices.seconds(moves, checked=False) + check_seconds
+            if not self.priced or price <= self._worth(posterior, effective):
+                return moves
+        return None
 
-    def _move_once(self, posterior: Draws, effective: float) -> str:
-        """One more move of each draw; the status of what comes out."""
+    def _move(self, moves: Moves) -> str:
+        """Some more moves of each draw; the status of what comes out."""
         started = time.perf_counter()
-        moved, found = _refreshing(posterior, effective)(self.change, self.rng)
+        moved, found = moves(self.change, self.rng)
         self._judge("moves", moved, found, time.perf_counter() - started)
         return self.attempts[-1].status.level
 
@@ -330,12 +340,16 @@ def _need_moves(posterior: Draws, effective: float, rungs: list[Editor]) -> bool
     return _are_few(posterior, effective) and _has_moves(rungs)
 
 
-def _refreshing(posterior: Draws, effective: float) -> Moves:
-    """One short trajectory of each draw, for draws that are right but few; two or three long ones for very few."""
-    if not _are_very_few(posterior, effective):
-        return Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
-    moves = 2 if effective >= SCARCE * _plenty(posterior) else 3
-    return Moves(moves=moves, length=LONG_LENGTH, leapfrogs=LONG_STEPS, start=posterior)
+def _refreshing(posterior: Draws, effective: float) -> tuple[Moves, ...]:
+    """Moves for draws that are right but few, the best first: some long trajectories of each, or one short one.
+
+    The luck of the draws that are edited is in all that is made of them, and a short trajectory leaves half of it.
+    """
+    many = 2 if effective >= SCARCE * _plenty(posterior) else 3
+    long = Moves(moves=many, length=LONG_LENGTH, leapfrogs=LONG_STEPS, start=posterior)
+    if _are_very_few(posterior, effective):
+        return (long,)
+    return long, Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
 
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:

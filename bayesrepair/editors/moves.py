@@ -101,16 +101,19 @@ class Moves:
     def gradients(self, change: Change) -> int:
         """Gradients of the rows that stay that this will take, about; with ten stages where it has to go in stages.
 
-        A gradient of a stage looks at the rows that go as well, and counts for the more.
+        Without stages a trajectory is priced by the steps that it would take at a Gaussian. A gradient of a stage looks
+        at the rows that go as well, and counts for the more.
         """
         draws = change.posterior
         assert isinstance(draws, Draws)  # `edit` refuses the others
-        trajectories = float(self.moves)
-        if self.start is not None and self._is_too_far(self.start):
+        trajectories, leapfrogs = float(self.moves), self.leapfrogs
+        if self.start is not None and not self._is_too_far(self.start):
+            leapfrogs = hmc.usual_leapfrogs(self.length, draws.theta.shape[1], self.leapfrogs)
+        elif self.start is not None:
             between = int(np.count_nonzero((change.before != 0) | (change.after != 0)))
             trajectories += STAGES * self.stage_moves * between / max(1, int(np.count_nonzero(change.after)))
         on_the_way = self.transport.gradients(change) if self.start is None else 0
-        return on_the_way + round(len(draws) * trajectories * self.leapfrogs)
+        return on_the_way + round(len(draws) * trajectories * leapfrogs)
 
     def _is_too_far(self, started: Draws) -> bool:
         """Whether the transport left too few draws to start from."""

@@ -112,6 +112,16 @@ def sample(
     return Moved(path, path_gradient, value, acceptance, step, gradients + moves * leapfrogs * len(theta))
 
 
+def usual_leapfrogs(length: float, size: int, most: int) -> int:
+    """Steps of a trajectory of this length at a Gaussian of this many parameters, at most so many."""
+    return int(np.clip(np.ceil(length / _usual_step(size)), LEAST_LEAPFROGS, most))
+
+
+def _usual_step(size: int) -> float:
+    """The step that parameters of this number call for (Beskos et al. 2013, doi:10.3150/12-BEJ414)."""
+    return LONGEST / size**0.25
+
+
 def _tuned_step(
     target: Target,
     theta: np.ndarray,
@@ -129,7 +139,7 @@ def _tuned_step(
     """
     some = rng.choice(len(theta), min(TUNING_DRAWS, len(theta)), replace=False)
     at = theta[some], value[some], gradient[some]
-    tried = [np.log(LONGEST / theta.shape[1] ** 0.25)]
+    tried = [np.log(_usual_step(theta.shape[1]))]
     for _ in range(trials):
         rate = _move(target, *at, factor, np.exp(tried[-1]), TUNING_LEAPFROGS, rng)[3].mean()
         off = np.log(ndtri(ACCEPTANCE / 2) / ndtri(np.clip(rate, 0.02, 0.98) / 2)) / 2
