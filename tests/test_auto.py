@@ -11,7 +11,7 @@ from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.check import gradients_of_check
 from bayesrepair.edit import EDITORS
 from bayesrepair.editors import Auto, Moves, Resample, Transport, Weights
-from bayesrepair.editors.auto import FRESH_LENGTH, FRESH_STEPS, LONG_LENGTH, LONG_STEPS, PLENTY, SCARCE, VERY_FEW
+from bayesrepair.editors.auto import LENGTH, PLENTY, SCARCE, STEPS, VERY_FEW
 from bayesrepair.editors.prices import Prices
 from bayesrepair.fit import Factor, Fit
 from bayesrepair.numerics.hmc import LEAST_LEAPFROGS
@@ -213,7 +213,7 @@ def test_few_draws_that_fail_once_moved_are_moved_further(monkeypatch):
     class Lame(Moves):
         def __call__(self, change, rng):
             moved = super().__call__(change, rng)
-            return shifted(moved, 1.0) if self.leapfrogs <= LONG_STEPS and self.start.is_weighted else moved
+            return shifted(moved, 1.0) if self.leapfrogs <= STEPS and self.start.is_weighted else moved
 
     monkeypatch.setitem(EDITORS, "transport", Lean)
     monkeypatch.setitem(EDITORS, "moves", Lame)
@@ -308,16 +308,15 @@ def test_a_move_may_take_the_more_of_a_refit_the_fewer_draws_there_are(monkeypat
     counts = iter([tails, 3000.0])
     monkeypatch.setattr("bayesrepair.glance.effective", lambda *parts: Effective(3000.0, next(counts)))
     monkeypatch.setattr(Prices, "gradient", 1.0)
-    long = 2 if tails >= SCARCE * PLENTY else 3
-    price = 4000 * LEAST_LEAPFROGS * (1 if tails >= VERY_FEW * PLENTY else long)  # of a single parameter
+    many = 2 if tails >= SCARCE * PLENTY else 3
+    price = 4000 * LEAST_LEAPFROGS * (1 if tails >= VERY_FEW * PLENTY else many)  # of a single parameter
     result = edited(seconds=price / share, rungs=LADDER[1:])
     few = [("transport", "unreliable")] if tails < PLENTY else []
     assert tried(result) == [*few, ("moves" if moved else "transport", "ok")]
 
 
-@pytest.mark.parametrize(("share", "moves"), [(0.19, 1), (0.175, 2)])
-def test_few_draws_get_long_moves_where_these_are_worth_it_and_a_short_one_where_not(monkeypatch, share, moves):
-    """1040 effective draws are worth .36 of a refit."""
+@pytest.mark.parametrize(("tails", "moves"), [(1040.0, 1), (880.0, 2), (390.0, 3)])
+def test_the_fewer_draws_there_are_the_more_often_they_are_moved(monkeypatch, tails, moves):
     taken = []
 
     class Counted(Moves):
@@ -325,14 +324,13 @@ def test_few_draws_get_long_moves_where_these_are_worth_it_and_a_short_one_where
             taken.append((self.moves, self.length, self.leapfrogs))
             return super().__call__(change, rng)
 
-    counts = iter([1040.0, 3000.0])
+    counts = iter([tails, 3000.0])
     monkeypatch.setattr("bayesrepair.glance.effective", lambda *parts: Effective(3000.0, next(counts)))
-    monkeypatch.setattr(Prices, "gradient", 1.0)
+    monkeypatch.setattr(Prices, "gradient", 0.0)
     monkeypatch.setitem(EDITORS, "moves", Counted)
     monkeypatch.setattr("bayesrepair.editors.auto.Moves", Counted)
-    result = edited(seconds=4000 * LEAST_LEAPFROGS / share, rungs=LADDER[1:])
-    assert tried(result)[-1] == ("moves", "ok")
-    assert taken == [(moves, LONG_LENGTH, LONG_STEPS) if moves == 2 else (1, FRESH_LENGTH, FRESH_STEPS)]
+    assert tried(edited(seconds=1.0, rungs=LADDER[1:]))[-1] == ("moves", "ok")
+    assert taken == [(moves, LENGTH, STEPS)]
 
 
 def test_many_draws_of_a_transport_are_not_moved():

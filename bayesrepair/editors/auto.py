@@ -23,9 +23,8 @@ from bayesrepair.status import MethodError, Status
 PLENTY = 2000.0  # effective draws: 5 and 95 % quantiles then have a standard error of .05 posterior sd
 PLENTIFUL_SHARE = 0.5  # of the draws, where these are few
 WORTH_POWER = 2.0  # a little short of plenty is worth little time
-FRESH_LENGTH, FRESH_STEPS = 1.0, 4  # of one trajectory of draws that are right: it forgets half of their luck
-VERY_FEW = 0.45  # of plenty: a short trajectory then leaves too few still
-LONG_LENGTH, LONG_STEPS = 1.5, 6  # of some that forget nearly all of it
+LENGTH, STEPS = 1.5, 6  # of a trajectory: a shorter one leaves the more of the luck of the draws that are edited
+VERY_FEW = 0.45  # of plenty: one trajectory then leaves too few still
 SCARCE = 0.2  # of plenty: more draws may then take as long as a refit
 _DOUBTED = "Use method='retrain'."
 _WORTH = {"ok": 2, "checked": 1, "unreliable": 0}
@@ -38,14 +37,13 @@ class Auto:
     A rung whose weights are poor is not checked where a better rung is left: it could not become ``ok``. Plain
     weights that are good but leave few effective draws (2000, or 50 %) are set aside for a transport, and checked
     only where that is not ``ok``. Weighted and transported draws that are few, by their weights or for the 5 and 95
-    % quantiles of what they predict, get two long HMC moves each, or one short one, where that is worth its time: the
-    share of a refit that it may take rises from nothing at 2000 effective draws (50 %) to all of it at 400. (Very few
-    draws get two or three long ones, or none: a short one leaves half of the luck of the draws that are edited.)
-    They are checked once they are moved. Where they are very few still, they are moved again; if they fail the check
-    then, that tells against what they were before: it is ``unreliable``, and the climb goes on. Where no rung is
-    ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the gradients
-    that it takes and the time of a first block of them; that of a refit from the last one in this process, or from
-    the sampling of the draws that are edited, in proportion to the rows.
+    % quantiles of what they predict, get one HMC move each (two or three where they are very few) where that is worth
+    its time: the share of a refit that it may take rises from nothing at 2000 effective draws (50 %) to all of it at
+    400. They are checked once they are moved. Where they are very few still, they are moved again; if they fail the
+    check then, that tells against what they were before: it is ``unreliable``, and the climb goes on. Where no rung
+    is ``ok``, the best status wins, and among equals the last rung. The cost of a rung is predicted from the
+    gradients that it takes and the time of a first block of them; that of a refit from the last one in this process,
+    or from the sampling of the draws that are edited, in proportion to the rows.
 
     Parameters
     ----------
@@ -219,15 +217,15 @@ class _Climb:
             self._doubt()
 
     def _moves_worth_it(self, posterior: Draws, effective: float, *, check_seconds: float = 0.0) -> Moves | None:
-        """The best moves that take no longer than what they bring is worth; None where there are none.
+        """Moves, if they take no longer than what they bring is worth, or where prices do not count.
 
-        Draws that were checked have to be checked again then. Without prices, the best there are.
+        Draws that were checked have to be checked again then.
         """
-        for moves in _refreshing(posterior, effective):
-            price = self.prices.seconds(moves, checked=False) + check_seconds
-            if not self.priced or price <= self._worth(posterior, effective):
-                return moves
-        return None
+        moves = _refreshing(posterior, effective)
+        if not self.priced:
+            return moves
+        price = self.prices.seconds(moves, checked=False) + check_seconds
+        return moves if price <= self._worth(posterior, effective) else None
 
     def _move(self, moves: Moves) -> str:
         """Some more moves of each draw; the status of what comes out."""
@@ -340,16 +338,12 @@ def _need_moves(posterior: Draws, effective: float, rungs: list[Editor]) -> bool
     return _are_few(posterior, effective) and _has_moves(rungs)
 
 
-def _refreshing(posterior: Draws, effective: float) -> tuple[Moves, ...]:
-    """Moves for draws that are right but few, the best first: some long trajectories of each, or one short one.
-
-    The luck of the draws that are edited is in all that is made of them, and a short trajectory leaves half of it.
-    """
-    many = 2 if effective >= SCARCE * _plenty(posterior) else 3
-    long = Moves(moves=many, length=LONG_LENGTH, leapfrogs=LONG_STEPS, start=posterior)
+def _refreshing(posterior: Draws, effective: float) -> Moves:
+    """One trajectory of each draw, for draws that are right but few; two or three for very few."""
+    moves = 1
     if _are_very_few(posterior, effective):
-        return (long,)
-    return long, Moves(moves=1, length=FRESH_LENGTH, leapfrogs=FRESH_STEPS, start=posterior)
+        moves = 2 if effective >= SCARCE * _plenty(posterior) else 3
+    return Moves(moves=moves, length=LENGTH, leapfrogs=STEPS, start=posterior)
 
 
 def _unchecked(name: str, info: Info, seconds: float, why: str) -> Info:
