@@ -49,6 +49,8 @@ def client(folder: Path, name: str, seed: int) -> NoReturn:
     """Ask and apply until killed; first ask again for what was never answered."""
     rng = np.random.default_rng(seed)
     ledger = br.Ledger(folder / "model.ledger", fit())
+    for kind in ("asked", "answered", "applied"):
+        _forget_what_was_cut(folder / f"{name}.{kind}")
     asked, answered = _lines(folder / f"{name}.asked"), {a["key"] for a in _lines(folder / f"{name}.answered")}
     for line in asked:
         if line["key"] not in answered:
@@ -83,10 +85,16 @@ def _write(path: Path, line: dict) -> None:
 
 
 def _lines(path: Path) -> list[dict]:
-    """What was written so far; a line is one write, and no signal cuts it."""
+    """What was written so far; a last line that a kill cut was never written."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+
+def _forget_what_was_cut(path: Path) -> None:
+    """End the file where its last whole line ends, so that the next line starts there."""
+    if path.exists():
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 def kill_once(folder: Path, rng: np.random.Generator, round_: int) -> float:
