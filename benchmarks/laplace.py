@@ -3,9 +3,9 @@
 Both are compared with the Gaussian that NUTS draws of the same posterior would make, in the unconstrained space:
 ``mean`` is the largest distance of a mean in posterior sds, ``sd`` the mean |log| of the ratio of the sds. ``steepest``
 is the largest slope of the log density at their mean, in units of its own sd (0 at a mode of the density of the
-unconstrained parameters, whatever else was maximised), ``seconds`` are with compilation. ``from there`` is what
-`from_pymc(model, tree, method="laplace")` makes of the other's result: Newton steps, and how far in sds it ends from
-the mode found without it.
+unconstrained parameters, whatever else was maximised), ``seconds`` are with what was left to compile. ``from there``
+is what `from_pymc(model, tree, method="laplace")` makes of the other's result: Newton steps, and how far in sds it ends
+from the mode found without it.
 
 pymc-extras 0.15 asks for PyMC < 6.4 and cannot be installed beside 6.4 as a dependency, nor can it fit weighted rows:
 an edit needs the library's own Newton steps. Here it is installed with ``pip install --no-deps pymc-extras``.
