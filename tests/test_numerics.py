@@ -217,6 +217,22 @@ def test_a_known_density_changes_nothing_but_the_number_of_gradients():
     assert made[0].gradients - made[1].gradients == len(theta)
 
 
+def test_blocks_of_draws_are_all_moved_and_know_where_they_are():
+    """More than one block, the last of them short; the factor's upper half is not looked at."""
+    theta, factor = exact(hmc.BLOCK + 300), np.linalg.cholesky(COVARIANCE)
+    moved = hmc.sample(
+        gaussian, theta, factor=factor + np.triu(np.ones((3, 3)), 1), rng=np.random.default_rng(1), moves=2
+    )
+    value, gradient = gaussian(moved.theta)
+    np.testing.assert_allclose(moved.value, value, rtol=1e-12)
+    np.testing.assert_allclose(moved.path_gradient[-1], gradient, rtol=1e-9, atol=1e-12)
+    assert moved.acceptance.min() > 0
+    for part in (slice(hmc.BLOCK), slice(hmc.BLOCK, None)):
+        still = np.all(moved.theta[part] == theta[part], axis=1)
+        assert still.mean() < 0.15
+        np.testing.assert_allclose(np.cov(moved.theta[part].T), COVARIANCE, atol=0.25)
+
+
 def test_shifts_along_correlated_directions_take_fewer_steps():
     """With the covariance's factor the target is asked less often for the same map."""
     calls = {}

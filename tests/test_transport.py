@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayesrepair as br
-from bayesrepair.editors import transport_maps, transport_weights
+from bayesrepair.editors import moves, transport_maps, transport_weights
 from bayesrepair.editors.moves import Moves
 from bayesrepair.editors.transport import Transport
 from bayesrepair.editors.transport_maps import Source
@@ -15,7 +15,7 @@ from bayesrepair.fit import Factor, Fit
 from bayesrepair.numerics.affine import AffineMap
 from bayesrepair.numerics.piecewise import PiecewiseMap
 from bayesrepair.numerics.regions import Regions
-from bayesrepair.oracles import LinearKnownNoise
+from bayesrepair.oracles import LinearKnownNoise, LinearUnknownNoise
 from bayesrepair.posterior import Draws
 from bayesrepair.target import Target
 from tests.bimodal import CHAINS, mixture, square
@@ -278,3 +278,27 @@ def test_density_and_gradient_that_are_handed_on_are_those_of_the_edited_posteri
     value, gradient = Target.after(change).value_and_gradient(draws.theta)
     np.testing.assert_allclose(draws.log_density, value, rtol=1e-12)
     np.testing.assert_allclose(draws.gradient, gradient, rtol=1e-9, atol=1e-9)
+
+
+# --- moves of few effective draws
+
+
+def left_of_the_start(seed, size=60):
+    """Correlation of moved draws with where they started; some 170 of 2000 draws are effective."""
+    rng = np.random.default_rng(seed)
+    x = 3 * rng.normal(size=(400, 1)) + rng.normal(size=(400, size))  # correlated columns
+    model = LinearUnknownNoise(n_features=size)
+    rows = model.rows({"x": x, "y": x @ rng.normal(size=size) + rng.normal(size=400)})
+    draws = model.train(rows, start=Draws.plain(np.zeros((2000, model.n_params))), rng=rng)
+    few = replace(draws, log_weights=1.9 * rng.normal(size=2000), log_density=None)
+    change = Fit(model, rows, draws).change(Factor(rows.take([0]), -1e-6))
+    moved, _ = Moves(moves=1, start=few)(change, np.random.default_rng(1))
+    before = few.theta[moved.ancestor]
+    return np.mean([np.corrcoef(before[:, j], moved.theta[:, j])[0, 1] for j in range(size)])
+
+
+def test_few_effective_draws_still_make_a_mass_matrix(monkeypatch):
+    assert np.mean([left_of_the_start(seed) for seed in range(4)]) < 0.5
+    by_weights = moves.covariance_factor
+    monkeypatch.setattr(moves, "covariance_factor", lambda theta, mass: by_weights(theta, mass**2 / (mass**2).sum()))
+    assert np.mean([left_of_the_start(seed) for seed in range(4)]) > 0.7
