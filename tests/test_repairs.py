@@ -57,14 +57,11 @@ def test_planted_causes_are_found_and_their_removal_helps(story):
 
 def test_verification_knows_a_good_edit_from_none(story):
     fit, _, bad = story
-    ratios = []
-    for seed in (1, 3, 5, 7):
-        good = br.repair(fit, bad, method="retrain", random_seed=seed)
-        proof = br.verify(good, random_seed=seed + 1)
-        assert proof.passed
-        ratios.append(proof.frame()["ratio"])
+    good = br.repair(fit, bad, method="retrain", random_seed=1)
+    proof = br.verify(good, refits=12, random_seed=2)  # the noise of two refits hangs on one random number
     assert list(proof.frame().columns) == ["distance", "refit_noise", "ratio", "low", "high", "limit"]
-    assert (np.mean(ratios, axis=0) < 3).all()  # of a few refits of three parameters a single one is 4 or 7 at times
+    assert proof.passed
+    assert (proof.frame()["ratio"] < 3).all()
     idle = br.Edited(good.before, br.Fit(**{**vars(good.after), "posterior": fit.posterior}), good.factors, good.info)
     refuted = br.verify(idle, random_seed=2)
     assert not refuted.passed
