@@ -315,7 +315,16 @@ def test_a_move_may_take_the_more_of_a_refit_the_fewer_draws_there_are(monkeypat
     assert tried(result) == [*few, ("moves" if moved else "transport", "ok")]
 
 
-@pytest.mark.parametrize(("tails", "moves"), [(1040.0, 1), (880.0, 2), (390.0, 3)])
+@pytest.mark.parametrize(
+    ("tails", "moves"),
+    [
+        ([1040.0, 3000.0], [1]),
+        ([880.0, 3000.0], [2]),
+        ([390.0, 3000.0], [3]),
+        ([1040.0, 910.0], [1]),  # few still, and moved already
+        ([1040.0, 880.0, 3000.0], [1, 2]),
+    ],
+)
 def test_the_fewer_draws_there_are_the_more_often_they_are_moved(monkeypatch, tails, moves):
     taken = []
 
@@ -324,13 +333,13 @@ def test_the_fewer_draws_there_are_the_more_often_they_are_moved(monkeypatch, ta
             taken.append((self.moves, self.length, self.leapfrogs))
             return super().__call__(change, rng)
 
-    counts = iter([tails, 3000.0])
+    counts = iter(tails)
     monkeypatch.setattr("bayesrepair.glance.effective", lambda *parts: Effective(3000.0, next(counts)))
     monkeypatch.setattr(Prices, "gradient", 0.0)
     monkeypatch.setitem(EDITORS, "moves", Counted)
     monkeypatch.setattr("bayesrepair.editors.auto.Moves", Counted)
     assert tried(edited(seconds=1.0, rungs=LADDER[1:]))[-1] == ("moves", "ok")
-    assert taken == [(moves, LENGTH, STEPS)]
+    assert taken == [(count, LENGTH, STEPS) for count in moves]
 
 
 def test_many_draws_of_a_transport_are_not_moved():
