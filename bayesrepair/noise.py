@@ -90,6 +90,9 @@ class LabelNoise:
 
         q_cd = softmax_d(s_target sinh(v_cd)),  v_cd ~ N(0, 1).
 
+    Of two classes one z says how far they are apart, +z for the first and −z for the second: two rates leave two values
+    to learn, and a third would be a ridge of the posterior along which chains crawl.
+
     The hyperbolic sine of a normal variable (Johnson 1949, doi:10.1093/biomet/36.1-2.149) has most of its mass where
     all classes err alike, and tails for the one class that does not, or whose errors all go to one other; in z it is
     sampled as easily as a normal variable, where Student's t is not. The rate never exceeds one half, so that the given
@@ -127,7 +130,7 @@ class LabelNoise:
     reviewed: Counts = ()
     level: float = -1.5
     level_sd: float = 1.5
-    class_spread: float = 0.25
+    class_spread: float = 0.15
     group_spread: float = 0.5
     target_spread: float = 1.0
 
@@ -139,7 +142,7 @@ class LabelNoise:
         by_class = self.mechanism == "class"
         parts = [NoisePart("level", (classes,) if by_class else (), Prior(self.level, self.level_sd))]
         if self.mechanism == "auto":
-            parts.append(NoisePart("class", (classes,), Prior()))
+            parts.append(NoisePart("class", (1 if classes == 2 else classes,), Prior()))
         if self.groups:
             parts.append(NoisePart("group_spread", (), Prior(0.0, self.group_spread, is_log=True)))
             parts.append(NoisePart("group", (self.groups,), Prior()))
@@ -160,7 +163,8 @@ class LabelNoise:
         """
         by_class = values["level"] + array.zeros(classes)
         if "class" in values:
-            by_class = by_class + self.class_spread * array.sinh(values["class"])
+            apart = self.class_spread * array.sinh(values["class"])
+            by_class = by_class + (array.concatenate([apart, -apart], axis=-1) if classes == 2 else apart)
         if not self.groups:
             return by_class[..., None, :]
         effect = values["group_spread"] * values["group"]

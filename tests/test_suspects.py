@@ -133,7 +133,9 @@ def by_name(model, theta):
 
 def matrix_by_hand(values, group, classes, groups):
     """T of one group, from the definition."""
-    logit = values["label_noise_level"] + 0.25 * np.sinh(values["label_noise_class"])
+    apart = values["label_noise_class"]
+    apart = np.array([apart[0], -apart[0]]) if classes == 2 else apart
+    logit = values["label_noise_level"] + 0.15 * np.sinh(apart)
     if groups:
         effect = np.append(np.exp(values["label_noise_group_spread"]) * values["label_noise_group"], 0.0)
         logit = logit + effect[group]

@@ -183,6 +183,11 @@ class LabelTransition:
             self._add_targets(out, np.exp(self._log_target(at)[0]), phi)
         return out
 
+    @cached_property
+    def _apart(self) -> np.ndarray:
+        """Which logit each value of the classes moves, and which way, (K, K), of two classes (2, 1)."""
+        return np.array([[1.0], [-1.0]]) if self.classes == 2 else np.eye(self.classes)
+
     def _add_slopes(self, slope: np.ndarray, phi: np.ndarray) -> None:
         """∂ logit / ∂φ, in place."""
         K, G, where = self.classes, self.noise.groups, self._where
@@ -190,7 +195,7 @@ class LabelTransition:
         slope[:, :, level] = np.eye(K) if self.noise.mechanism == "class" else 1.0
         if "class" in self._where:
             values = where["class"]
-            slope[:, :, values] = self.noise.class_spread * np.diag(np.cosh(phi[values]))
+            slope[:, :, values] = self.noise.class_spread * self._apart * np.cosh(phi[values])
         if G:
             spread, group = where["group_spread"], where["group"]
             size = np.exp(phi[spread])
@@ -231,7 +236,7 @@ class LabelTransition:
         where = self._where
         if "class" in self._where:
             own = np.arange(self.size)[where["class"]]
-            total[own, own] += self.noise.class_spread * np.sinh(phi[own]) * first.sum(axis=0)
+            total[own, own] += self.noise.class_spread * np.sinh(phi[own]) * (first.sum(axis=0) @ self._apart)
         if self.noise.groups:
             spread = where["group_spread"].start
             group = where["group"]
