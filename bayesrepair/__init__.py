@@ -26,7 +26,7 @@ from bayesrepair.repairs import repair
 from bayesrepair.rows import Rows
 from bayesrepair.set_search import SetSearch
 from bayesrepair.status import Status
-from bayesrepair.suspects import Suspects, find_suspects
+from bayesrepair.suspects import PooledSuspects, Suspects, find_suspects, pool_suspects
 from bayesrepair.verification import Verification, verify
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ __all__ = [  # noqa: RUF022 - grouped by stage
     "Suspects",
     "suspects_from_predictions",
     "suspects_from_classifier",
+    "pool_suspects",
+    "PooledSuspects",
     "LabelAuditor",
     "rehearse",
     "Rehearsal",

@@ -21,6 +21,7 @@ from bayesrepair.status import DataError, NumericsWarning, RepairWarning
 from bayesrepair.suspects import Suspects, find_suspects
 from bayesrepair.suspects.reviewed_rows import as_stood
 
+SLOPE_SD = 0.5  # of the prior of the recalibration
 SUM_ERROR = 1e-3  # of the probabilities of a row; they are normalised
 SMALLEST = 1e-12  # what a probability of 0 is taken as, unless others are smaller
 TOO_GOOD, FEWEST_TO_TELL = 0.999, 100  # agreement with the given labels that out-of-sample predictions hardly reach
@@ -62,6 +63,7 @@ def suspects_from_predictions(
     reviewed: Mapping[Any, Any] | pd.Series | None = None,
     groups: pd.Series | Iterable[Any] | str | None = None,
     noise: Mechanism = "auto",
+    slope_sd: float = SLOPE_SD,
     table: pd.DataFrame | None = None,
     progressbar: bool = False,
     random_seed: int | np.random.Generator | None = 0,
@@ -72,9 +74,9 @@ def suspects_from_predictions(
 
         π_i = softmax(β log p_i + b),  P(given = y) = Σ_c π_ic T_cy,
 
-    with β ~ N(1, ½²), b_k ~ N(0, 1) and the prior of `bayesrepair.noise.LabelNoise` on T, all fitted together (Laplace
-    approximation; seconds for 10⁵ rows). A confident classifier that is often wrong gets a β below 1, so that its
-    confidence alone convicts nobody.
+    with β ~ N(1, ``slope_sd``²), b_k ~ N(0, 1) and the prior of `bayesrepair.noise.LabelNoise` on T, all fitted
+    together (Laplace approximation; seconds for 10⁵ rows). A confident classifier that is often wrong gets a β below 1,
+    so that its confidence alone convicts nobody.
 
     Parameters
     ----------
@@ -100,6 +102,9 @@ def suspects_from_predictions(
         Who or what gave the label, as in `find_suspects`.
     noise : {"auto", "uniform", "class"}
         As in `find_suspects`.
+    slope_sd : float
+        How far from 1 the slope β of the recalibration may be. Votes of many trees (``oob_decision_function_``) are far
+        too timid, with slopes of 2 to 4 on the tables of benchmark ``suspects``: pass 2 for those.
     table : DataFrame, optional
         The user's own columns, shown beside the result; indexed by row id.
     progressbar : bool
@@ -136,7 +141,7 @@ def suspects_from_predictions(
     >>> suspects.frame().iloc[0][["given", "suggested"]].to_dict(), suspects.frame().index[0].item()
     ({'given': 'cat', 'suggested': 'dog'}, 29)
     """
-    fit = calibrated_fit(given, pred_probs, classes=classes, row=row, table=table)
+    fit = calibrated_fit(given, pred_probs, classes=classes, row=row, table=table, slope_sd=slope_sd)
     assert isinstance(fit.model, SoftmaxModel)
     reader = fit.model.reader
     assert isinstance(reader, PredictionReader)
@@ -158,7 +163,7 @@ def calibrated_fit(
     classes: Sequence[Any] | None = None,
     row: Iterable[Any] | None = None,
     table: pd.DataFrame | None = None,
-    slope_sd: float = 0.5,
+    slope_sd: float = SLOPE_SD,
 ) -> Fit:
     """Recalibrated class probabilities as a fit in which no label is wrong; see `suspects_from_predictions`."""
     ids = _row_ids(given, pred_probs, row)

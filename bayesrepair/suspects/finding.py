@@ -142,10 +142,11 @@ def suspects_in(
     """What a noise-aware fit of classes says of its training rows, and the frame of it, the most suspicious first."""
     train = noisy.rows.at(slice(0, known.training))
     found = suspicion(noisy, train, rng, client=client, progressbar=progressbar)
-    return found, ranked(_frame(noisy, train, known, found, surprising), "prob_wrong", table)
+    return found, ranked(framed(noisy, train, known, found, surprising), "prob_wrong", table)
 
 
-def _frame(fit: Fit, rows: Rows, known: Evidence, found: Suspicion, surprising: np.ndarray) -> pd.DataFrame:
+def framed(fit: Fit, rows: Rows, known: Evidence, found: Suspicion, surprising: np.ndarray) -> pd.DataFrame:
+    """A line for each row, in order: what `Suspects.frame` has, without the table's own columns."""
     names = class_names(fit)
     columns = {
         "given": given_outcome(fit, rows),

@@ -114,7 +114,7 @@ class Suspects:
         With probability 1 − `prob_noise` there are none: unlike ``prob_wrong`` it allows for the model in which every
         label is right.
         """
-        return _expected(self._perhaps(self.suspicion.count))
+        return _expected(self._perhaps(self._wrong_of_all()))
 
     def expected_precision(self, k: int) -> Expected:
         """Share of wrong labels among the ``k`` most suspicious rows that somebody who checks them will see.
@@ -123,8 +123,15 @@ class Suspects:
         1 − `prob_noise` no label is wrong, as in `expected_count`.
         """
         chosen = self.scores.index[: _checked_k(k, len(self), least=1)]
-        rows = self.fit.rows.take(chosen)
-        return _expected(self._perhaps(wrong_draws(self.fit, rows, np.random.default_rng(0))), of=k)
+        return _expected(self._perhaps(self._wrong_among(chosen)), of=k)
+
+    def _wrong_of_all(self) -> np.ndarray:
+        """Draws of the number of wrong labels among the training rows, if there is noise."""
+        return self.suspicion.count
+
+    def _wrong_among(self, chosen: pd.Index) -> np.ndarray:
+        """The same among some rows."""
+        return wrong_draws(self.fit, self.fit.rows.take(chosen), np.random.default_rng(0))
 
     def _perhaps(self, count: np.ndarray) -> np.ndarray:
         """Draws of a count, none in as large a share of them as speaks for the plain model."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score
 
 import bayesrepair as br
 from bayesrepair.posterior import Draws
 from benchmarks.suspects.base import Base
+from benchmarks.suspects.forest import SLOPE_SD, out_of_bag
 from benchmarks.suspects.logistic import classifier
 from benchmarks.suspects.models import problem, too_large
 
@@ -64,11 +66,43 @@ def _cross_fitted(*, trusted: bool = False) -> Callable:
     """The logistic regression that the peers have, trained on what is probably right."""
 
     def run(base: Base) -> dict[str, Any]:
-        cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
-        x, given = np.concatenate([base.features, base.test_features[at]]), np.concatenate([cell.y, cell.y_test[at]])
-        known = np.arange(len(cell.y), len(given)) if trusted else None
-        suspects = br.suspects_from_classifier(classifier(), x, given, trusted=known, random_seed=cell.seed)
+        suspects = _of_classifier(base, trusted=trusted)
         return _told(suspects, suspects.plain, base)
+
+    return run
+
+
+def _of_classifier(base: Base, *, trusted: bool) -> br.Suspects:
+    cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
+    x, given = np.concatenate([base.features, base.test_features[at]]), np.concatenate([cell.y, cell.y_test[at]])
+    known = np.arange(len(cell.y), len(given)) if trusted else None
+    return br.suspects_from_classifier(classifier(), x, given, trusted=known, random_seed=cell.seed)
+
+
+def _forest(base: Base, *, trusted: bool = False) -> br.Suspects:
+    """From the out-of-bag class probabilities of a forest of the table, also of trusted rows."""
+    cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
+    x, given = np.concatenate([cell.x, cell.x_test[at]]), np.concatenate([cell.y, cell.y_test[at]])
+    known = np.arange(len(cell.y), len(given)) if trusted else None
+    votes = out_of_bag(x, given, cell.seed)
+    return br.suspects_from_predictions(given, votes, trusted=known, slope_sd=SLOPE_SD, random_seed=cell.seed)
+
+
+def _pooled(*, trusted: bool = False) -> Callable:
+    """A regression of the table (the size of its slopes learned; too large, cross-fitted) and a forest, pooled."""
+
+    def run(base: Base) -> dict[str, Any]:
+        if too_large(base):
+            model = _of_classifier(base, trusted=trusted)
+        else:
+            some = problem(base, learned=True)
+            known = some.test.at(base.trusted) if trusted else None
+            model = br.find_suspects(some.fit, trusted=known, random_seed=base.cell.seed)
+        pooled = br.pool_suspects({"regression": model, "forest": _forest(base, trusted=trusted)})
+        wrong, opinions = base.cell.planted, pooled.opinions.reindex(np.arange(len(base.cell.y)))
+        alone = {f"ap_{name}": average_precision_score(wrong, opinions[name]) for name in pooled.names}
+        weights = {f"weight_{name}": weight for name, weight in zip(pooled.names, pooled.weights, strict=True)}
+        return _told(pooled, model.plain, base) | alone | weights
 
     return run
 
@@ -76,26 +110,21 @@ def _cross_fitted(*, trusted: bool = False) -> Callable:
 def _best(*, trusted: bool = False) -> Callable:
     """By what the data call for.
 
-    The regression of the table, the size of its slopes learned; where that is bent (moons, radial), of its Fourier
-    features; where it is too large to be sampled (digits), cross-fitted; for images, what class probabilities say,
-    those out of fold and those of the classifier that was trained on all rows.
+    A table: a regression and a forest, pooled. Moons and radial, where the classes are bent: the regression on Fourier
+    features. Images: what class probabilities say, those out of fold and those of the classifier that was trained on
+    all rows.
     """
     by_net = {
-        "": _suspects(trusted=trusted, learned=True),
+        "": _pooled(trusted=trusted),
         "mlp": _suspects(trusted=trusted, basis="fourier"),
         "cnn": _read(trusted=trusted, in_sample=True),
     }
-
-    def run(base: Base) -> dict[str, Any]:
-        large = too_large(base) and not base.cell.net
-        return (_cross_fitted(trusted=trusted) if large else by_net[base.cell.net])(base)
-
-    return run
+    return lambda base: by_net[base.cell.net](base)
 
 
 def _told(suspects: br.Suspects, plain: br.Fit, base: Base) -> dict[str, Any]:
     """What is kept of suspects, in the order of the rows."""
-    prob = suspects.frame()["prob_wrong"].reindex(plain.rows.index).to_numpy()[: len(base.cell.y)]
+    prob = suspects.scores["prob_wrong"].reindex(plain.rows.index).to_numpy()[: len(base.cell.y)]
     precision = suspects.expected_precision(int(base.cell.planted.sum()))
     count, evidence = suspects.expected_count, suspects.noise_evidence
     sampling = plain.posterior.sampling if isinstance(plain.posterior, Draws) else None
@@ -144,6 +173,7 @@ OURS: dict[str, Ours] = {
     "ours, last layer": Ours(_suspects(), serves=bool),
     "ours, cross-fitted": Ours(_cross_fitted()),
     "ours, cross-fitted [V]": Ours(_cross_fitted(trusted=True)),
+    "ours, regression alone": Ours(_suspects(learned=True), serves=lambda net: not net),
     "ours, Laplace": Ours(_suspects(laplace=True), serves=lambda net: not net),
 }
 DEFAULT = ("ours", "ours [V]", "surprise", "causes [Fq]", "ours, class probabilities", "ours, last layer")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.suspects.base import Base
+from benchmarks.suspects.forest import out_of_bag
 from benchmarks.suspects.logistic import probabilities
 from benchmarks.suspects.outside import ask
 
@@ -66,6 +67,12 @@ def _data_oob(base: Base) -> np.ndarray:
     return ask("values", method="data_oob", model=model, x=base.cell.x, y=base.cell.y, seed=base.cell.seed)["score"]
 
 
+def _forest(base: Base) -> np.ndarray:
+    """Loss of the given labels by the same forest that ours hears."""
+    probs = out_of_bag(base.cell.x, base.cell.y, base.cell.seed)
+    return -np.log(_of_given(probs, base.cell.y))
+
+
 def _knn_shapley(base: Base) -> np.ndarray:
     flat = base.cell.x.reshape(len(base.cell.x), -1), base.cell.x_test.reshape(len(base.cell.x_test), -1)
     return _knn(base, *flat)
@@ -109,6 +116,7 @@ PEERS: dict[str, Peer] = {
     "cleanlab adjusted": Peer(_cleanlab("self_confidence", adjust=True)),
     "cleanlab margin": Peer(_cleanlab("normalized_margin")),
     "Data-OOB": Peer(_data_oob, serves=lambda net: net in ("", "mlp")),
+    "forest, out of bag": Peer(_forest, serves=lambda net: not net),
     "self-influence": Peer(_self_influence),
     "influence [Fq]": Peer(_influence(lambda base: base.halves["F_q"]), "Fq"),
     "influence [V]": Peer(_influence(lambda base: base.trusted), "V"),
