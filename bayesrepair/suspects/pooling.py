@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from bayesrepair.noise import Flips, Noisy
 from bayesrepair.numerics.blocks import row_blocks
-from bayesrepair.numerics.model_weight import bootstrap_weights
+from bayesrepair.numerics.model_weight import stacking_weights
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.status import DataError
@@ -27,7 +27,7 @@ from bayesrepair.suspects.result import Suspects
 from bayesrepair.suspects.suspicion import COUNT_DRAWS, Suspicion, thinned
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PooledSuspects(Suspects):
     """Suspects of several models; those of `Suspects`, and who said what.
 
@@ -85,9 +85,9 @@ def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, floa
         At least two, of the same rows, labels and classes, by what they are to be called. Repairs go to the first. A
         member may have further rows if they are known to be right.
     weights : mapping of str to float, optional
-        Positive; they are normalised. By default pseudo-BMA+ weights of the PSIS-LOO log scores that the noise-aware
-        models give the labels of rows in doubt: out-of-sample predictions should have made a member of another
-        classifier (`bayesrepair.suspects_from_predictions`).
+        Positive; they are normalised. By default those of Bayesian stacking of the PSIS-LOO log scores that the
+        noise-aware models give the labels of rows in doubt: a member of another classifier should be from out-of-sample
+        predictions (`bayesrepair.suspects_from_predictions`).
 
     Returns
     -------
@@ -102,8 +102,8 @@ def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, floa
 
     References
     ----------
-    Stone (1961), doi:10.1214/aoms/1177704873 (the linear pool). Yao, Vehtari, Simpson, Gelman (2018),
-    doi:10.1214/17-BA1091 (the weights).
+    Stone (1961), doi:10.1214/aoms/1177704873 (the linear pool). Yao, Pirš, Vehtari, Gelman (2022),
+    doi:10.1214/21-BA1287 (the weights).
 
     Examples
     --------
@@ -113,7 +113,7 @@ def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, floa
     >>> sharp, dull = suspects_from_predictions(given, p), suspects_from_predictions(given, 0.5 + 0.4 * (p - 0.5))
     >>> pooled = pool_suspects({"sharp": sharp, "dull": dull})
     >>> pooled.frame().index[0].item(), [round(w, 2) for w in pooled.weights]
-    (29, [0.97, 0.03])
+    (29, [0.8, 0.2])
     """
     if len(members) < 2:
         raise DataError(
@@ -181,7 +181,7 @@ def _given_weights(names: list[str], weights: Mapping[str, float]) -> np.ndarray
 
 
 def _weights(members: list[Suspects], ids: pd.Index) -> np.ndarray:
-    """Pseudo-BMA+ by the labels of rows that are in doubt for all."""
+    """By the labels of rows that are in doubt for all."""
     doubtful = np.ones(len(ids), dtype=bool)
     scores = []
     for m in members:
@@ -189,7 +189,7 @@ def _weights(members: list[Suspects], ids: pd.Index) -> np.ndarray:
         doubtful &= ~m.evidence.trusted[: m.evidence.training][at]
         assert isinstance(m.suspicion, Suspicion)  # as `_refuse_unlike` saw
         scores.append(m.suspicion.loo[at])
-    return bootstrap_weights(np.stack(scores)[:, doubtful])
+    return stacking_weights(np.stack(scores)[:, doubtful])
 
 
 def _pooled(members: list[Suspects], ids: pd.Index, share: np.ndarray) -> Suspicion:

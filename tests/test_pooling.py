@@ -1,0 +1,172 @@
+"""Suspects of several models, pooled."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+
+import bayesrepair as br
+from bayesrepair.numerics.model_weight import stacking_weights
+from bayesrepair.status import DataError
+
+CLASSES = ["ant", "bee", "cow"]
+
+
+def probabilities(evidence):
+    p = np.exp(2.5 * evidence)
+    return p / p.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Two classifiers that see different halves of what tells the classes apart, and labels of which some are wrong."""
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(2, 600, 3))
+    both = probabilities(left + right)
+    true = (rng.random(600)[:, None] > both.cumsum(axis=1)[:, :-1]).sum(axis=1)
+    wrong = rng.random(600) < 0.1
+    codes = np.where(wrong, (true + rng.integers(1, 3, 600)) % 3, true)
+    ids = pd.Index([f"row {i}" for i in range(600)])
+    given = pd.Series(np.array(CLASSES)[codes], index=ids)
+    each = [pd.DataFrame(probabilities(part), index=ids, columns=CLASSES) for part in (left, right)]
+    return given, each, pd.Series(wrong, index=ids)
+
+
+@pytest.fixture(scope="module")
+def members(world):
+    given, each, _ = world
+    return dict(zip(("left", "right"), (br.suspects_from_predictions(given, p) for p in each), strict=True))
+
+
+@pytest.fixture(scope="module")
+def pooled(members):
+    return br.pool_suspects(members)
+
+
+def test_it_finds_more_than_each_member(pooled, world):
+    _, _, wrong = world
+    found = {name: average_precision_score(wrong, q.reindex(wrong.index)) for name, q in pooled.opinions.items()}
+    assert found["pooled"] > max(found["left"], found["right"]) + 0.03
+    turned = average_precision_score(wrong, -pooled.scores["prob_wrong"].reindex(wrong.index))
+    assert turned < 0.1 < 0.3 < found["pooled"]  # canary of the sign
+
+
+def test_probabilities_are_the_weighted_mean(pooled, members):
+    ids, (a, b) = pooled.scores.index, pooled.weights
+    left, right = (m.scores.loc[ids] for m in members.values())
+    np.testing.assert_allclose(pooled.scores["prob_wrong"], a * left["prob_wrong"] + b * right["prob_wrong"])
+    np.testing.assert_allclose(pooled.scores["mcse"], np.hypot(a * left["mcse"], b * right["mcse"]))
+    surprise = -np.log(a * np.exp(-left["surprise"]) + b * np.exp(-right["surprise"]))
+    np.testing.assert_allclose(pooled.scores["surprise"], surprise)
+    assert pooled.scores["prob_wrong"].is_monotonic_decreasing
+
+
+def test_weights_are_those_of_left_out_labels(members, pooled, world):
+    scores = np.stack([m.suspicion.loo for m in members.values()])
+    np.testing.assert_allclose(pooled.weights, stacking_weights(scores))
+    given, each, _ = world
+    noise = np.random.default_rng(1).normal(size=each[0].shape)
+    guess = br.suspects_from_predictions(given, pd.DataFrame(probabilities(noise), given.index, CLASSES))
+    assert br.pool_suspects({"guess": guess, **members}).weights[0] < 0.05
+    assert br.pool_suspects({**members, "guess": guess}).weights[2] < 0.05
+    chosen = br.pool_suspects(members, weights={"right": 3, "left": 1})
+    assert chosen.weights == (0.25, 0.75)
+
+
+def test_the_suggestion_is_the_most_probable_other_class_of_the_pool(pooled, members):
+    ids, truth = pooled.fit.rows.index, 0.0
+    for m, weight in zip(members.values(), pooled.weights, strict=True):
+        truth = truth + weight * m.fit.model.truth(m.fit.draws.theta, m.fit.rows).mean(axis=0)
+    given = pooled.scores.loc[ids, "given"].to_numpy()
+    truth[np.arange(len(ids)), [CLASSES.index(name) for name in given]] = -1
+    np.testing.assert_array_equal(pooled.scores.loc[ids, "suggested"], np.array(CLASSES)[truth.argmax(axis=1)])
+    np.testing.assert_allclose(pooled.scores.loc[ids, "prob_suggested"], truth.max(axis=1), rtol=1e-9)
+
+
+def test_counts_precisions_and_transitions_are_mixtures(pooled, members):
+    a, b = pooled.weights
+    left, right = members.values()
+    count = a * left.suspicion.count.mean() + b * right.suspicion.count.mean()
+    np.testing.assert_allclose(pooled.suspicion.count.mean(), count, rtol=0.03)
+    np.testing.assert_allclose(pooled.expected_count.mean, pooled.prob_noise * count, rtol=0.1)
+    top = pooled.scores.loc[pooled.scores.index[:40], "prob_wrong"]
+    np.testing.assert_allclose(pooled.expected_precision(40).mean, pooled.prob_noise * top.mean(), atol=0.02)
+    assert pooled.expected_precision(40).low < pooled.expected_precision(40).mean < pooled.expected_precision(40).high
+    matrix = a * left.noise_matrix["mean"] + b * right.noise_matrix["mean"]
+    np.testing.assert_allclose(pooled.noise_matrix["mean"], matrix, atol=0.01)
+    np.testing.assert_allclose(pooled.noise_matrix["mean"].groupby("true").sum(), 1.0)
+
+
+def test_the_order_of_classes_does_not_matter(world, members, pooled):
+    given, each, _ = world
+    turned = br.suspects_from_predictions(given, each[1][CLASSES[::-1]])
+    other = br.pool_suspects({"left": members["left"], "right": turned})
+    ids = pooled.scores.index
+    np.testing.assert_allclose(other.scores.loc[ids, "prob_wrong"], pooled.scores["prob_wrong"], atol=0.02)
+    assert (other.scores.loc[ids, "suggested"] == pooled.scores["suggested"]).mean() > 0.97
+    np.testing.assert_allclose(other.noise_matrix["mean"], pooled.noise_matrix["mean"], atol=0.02)
+
+
+def test_further_rows_may_be_known_to_be_right(world, members, pooled):
+    given, each, _ = world
+    more = pd.concat([given, given[:20].rename(lambda name: f"held out {name}")])
+    wider = pd.concat([each[1], each[1][:20].rename(lambda name: f"held out {name}")])
+    known = list(more.index[600:])
+    other = br.suspects_from_predictions(more, wider, trusted=known)
+    found = br.pool_suspects({"left": members["left"], "right": other})
+    assert set(found.scores.index) == set(pooled.scores.index)
+    doubtful = br.suspects_from_predictions(more, wider)
+    with pytest.raises(DataError, match="known to be right"):
+        br.pool_suspects({"left": members["left"], "right": doubtful})
+
+
+def test_what_is_said(pooled):
+    assert repr(pooled).startswith("pooled: left ")
+    assert np.isnan(pooled.rhat)
+    assert pooled.status.level in ("ok", "checked")
+    assert pooled.noise_evidence.difference.shape == (600,)
+    assert list(pooled.opinions) == ["left", "right", "pooled"]
+    assert pooled.plot(10).get_title(loc="left")
+    edited = pooled.drop(5, method="retrain")
+    assert len(edited.edited) == 5
+
+
+REFUSED = {
+    "one": (lambda m, w: br.pool_suspects({"left": m["left"]}), "at least two"),
+    "weights": (lambda m, w: br.pool_suspects(m, weights={"left": 1.0}), "a positive weight for each"),
+    "negative": (lambda m, w: br.pool_suspects(m, weights={"left": 1.0, "right": -1.0}), "a positive weight for each"),
+    "rows": (
+        lambda m, w: br.pool_suspects({**m, "few": br.suspects_from_predictions(w[0][:300], w[1][0][:300])}),
+        "'few' without 300, such as 'row 300'",
+    ),
+    "labels": (
+        lambda m, w: br.pool_suspects({**m, "rolled": br.suspects_from_predictions(_rolled(w[0]), w[1][0])}),
+        "others in 'rolled', such as that of row",
+    ),
+    "classes": (
+        lambda m, w: br.pool_suspects({**m, "codes": _renamed(w)}),
+        r"the classes \['ant', 'bee', 'cow'\] of the first",
+    ),
+    "groups": (
+        lambda m, w: br.pool_suspects(
+            {**m, "who": br.suspects_from_predictions(*(w[0], w[1][0]), groups=["ann", "bob"] * 300)}
+        ),
+        r"the groups \(\) of the first; got \('ann', 'bob'\)",
+    ),
+}
+
+
+def _rolled(given):
+    return pd.Series(np.roll(given, 1), index=given.index)
+
+
+def _renamed(world):
+    given, each, _ = world
+    return br.suspects_from_predictions(given.str.upper(), each[0].rename(columns=str.upper))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_pooled_is_refused(case, members, world):
+    call, words = REFUSED[case]
+    with pytest.raises(DataError, match=words):
+        call(members, world)
