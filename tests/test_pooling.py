@@ -6,8 +6,11 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 import bayesrepair as br
+from bayesrepair.model import Outcome
 from bayesrepair.numerics.model_weight import stacking_weights
+from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.status import DataError
+from bayesrepair.suspects.forest import out_of_bag
 
 CLASSES = ["ant", "bee", "cow"]
 
@@ -128,7 +131,81 @@ def test_what_is_said(pooled):
     assert list(pooled.opinions) == ["left", "right", "pooled"]
     assert pooled.plot(10).get_title(loc="left")
     edited = pooled.drop(5, method="retrain")
-    assert len(edited.edited) == 5
+    _, weight = edited.after.current()
+    assert set(pooled.plain.rows.index[weight == 0]) == set(pooled.scores.index[:5])
+
+
+def bent(count=500, rate=0.1, seed=0):
+    """Two classes inside and outside a ring, one of them on one side only, and labels of which some are wrong."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, 3))
+    logit = 6 * (np.hypot(x[:, 0], x[:, 1]) - 1.2) + 2 * x[:, 2]
+    true = (rng.random(count) < 1 / (1 + np.exp(-logit))).astype(int)
+    wrong = rng.random(count) < rate
+    return x, np.where(wrong, 1 - true, true), wrong
+
+
+def straight(x, y):
+    model = SoftmaxModel(Features(x.shape[1], 2), Outcome("y", "class", ("in", "out")))
+    return softmax_fit(model, br.Rows({"x": x, "y": y}, np.arange(len(y))))
+
+
+def test_a_forest_sees_what_is_bent():
+    x, y, wrong = bent()
+    alone = br.find_suspects(straight(x, y))
+    both = alone.with_forest()
+    found = [average_precision_score(wrong, s.scores["prob_wrong"].sort_index()) for s in (alone, both)]
+    assert found[1] > found[0] + 0.2
+    assert both.names == ("model", "forest")
+    assert both.weights[1] > 0.8
+    low, high = both.expected_count.low, both.expected_count.high
+    assert low <= wrong.sum() <= high
+
+
+def test_a_forest_is_not_heard_where_a_line_is_better():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(500, 8))
+    true = (x.sum(axis=1) > 0).astype(int)
+    y = np.where(rng.random(500) < 0.1, 1 - true, true)
+    assert br.find_suspects(straight(x, y)).with_forest().weights[0] > 0.85
+
+
+def test_a_forest_knows_what_the_others_know():
+    x, y, wrong = bent(seed=2)
+    fit = straight(x[:400], y[:400])
+    clean = np.where(wrong, 1 - y, y)
+    known = [np.flatnonzero(~wrong[:100]), br.Rows({"x": x[400:], "y": clean[400:]}, np.arange(400, 500))]
+    who = np.where(wrong[:400] | (np.arange(400) % 3 == 0), "bob", "ann")
+    alone = br.find_suspects(fit, trusted=known, groups=who)
+    both = alone.with_forest(random_seed=3)
+    forest = both.members[1]
+    np.testing.assert_array_equal(forest.evidence.trusted, alone.evidence.trusted)
+    assert (forest.scores["prob_wrong"].reindex(known[0]) == 0).all()
+    assert len(forest.fit.rows) == 500
+    assert both.groups.index[0] == "bob"
+    np.testing.assert_array_equal(both.scores.index.sort_values(), np.arange(400))
+
+
+def test_votes_are_those_of_other_trees():
+    x, y, _ = bent(seed=4)
+    votes = out_of_bag(x, y, classes=3, trees=50)
+    np.testing.assert_allclose(votes.sum(axis=1), 1.0)
+    assert votes.min() > 0
+    assert votes[:, 2].max() < 0.02  # a class that never occurs
+    shuffled = np.random.default_rng(0).permutation(y)  # in-sample, a forest would learn these by heart
+    guess = out_of_bag(x, shuffled, classes=2, trees=200, leaf=1).argmax(axis=1)
+    assert abs((guess == shuffled).mean() - 0.5) < 0.1
+
+
+def test_features_may_be_others():
+    x, y, _ = bent(seed=5)
+    alone = br.find_suspects(straight(x[:, 2:], y))
+    both = alone.with_forest(features=pd.DataFrame(x))
+    assert both.weights[1] > alone.with_forest().weights[1]
+    with pytest.raises(DataError, match=r"features of shape \(500, d\)"):
+        alone.with_forest(features=x[:10])
+    with pytest.raises(DataError, match="numbers as features"):
+        alone.with_forest(features=np.full((500, 1), "word"))
 
 
 REFUSED = {

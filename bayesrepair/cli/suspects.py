@@ -37,6 +37,9 @@ def suspects(
         BasisName, typer.Option(help="Beside the columns: nothing, curves, surfaces, or what the rows ask for.")
     ] = "linear",
     row_id: Annotated[str | None, typer.Option("--id", help="Column of row ids; by default rows count from 0.")] = None,
+    forest: Annotated[
+        bool, typer.Option(help="Hear a forest of the same columns too, as far as it predicts (classes only).")
+    ] = True,
     review: Annotated[
         int | None, typer.Option(min=1, help="Rows in review.csv; by default all with P(wrong) of .1, at least 20.")
     ] = None,
@@ -73,7 +76,8 @@ def suspects(
         settings = {
             "table": str(table.absolute()), "target": given.target, "id": given.row_id, "annotator": given.group,
             "header": header, "formula": formula, "family": family, "basis": basis, "noise": noise, "inference": method,
-            "draws": draws, "seed": seed, "reviewed": None if reviewed is None else str(reviewed.absolute()),
+            "draws": draws, "forest": forest, "seed": seed,
+            "reviewed": None if reviewed is None else str(reviewed.absolute()),
         }  # fmt: skip
         with (
             cluster_at(dask) as client,
@@ -81,8 +85,8 @@ def suspects(
             heard_warnings(voice.warn) as heard,
         ):
             found = diagnosis.find_wrong_labels(
-                tables, trusted=known, reviewed=stood, noise=noise, method=method, review=review, draws=draws,
-                title=f"{table.name}: {given.target}", settings=settings, notes=(decided,), client=client,
+                tables, trusted=known, reviewed=stood, noise=noise, method=method, forest=forest, review=review,
+                draws=draws, title=f"{table.name}: {given.target}", settings=settings, notes=(decided,), client=client,
                 random_seed=seed, tell=voice.tell,
             ).noting(heard)  # fmt: skip
             voice.tell("Writing the report", "step")

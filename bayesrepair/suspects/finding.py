@@ -118,8 +118,24 @@ def find_suspects(
             progressbar=progressbar,
             random_seed=random_seed,
         )
-    rng = np.random.default_rng(random_seed)
-    known = evidence(fit, trusted, groups, reviewed)
+    known, rng = evidence(fit, trusted, groups, reviewed), np.random.default_rng(random_seed)
+    return suspects_among(
+        fit, known, noise, method=method, rng=rng, draws=draws, client=client, progressbar=progressbar
+    )
+
+
+def suspects_among(
+    fit: Fit,
+    known: Evidence,
+    noise: Mechanism,
+    *,
+    method: Method,
+    rng: np.random.Generator,
+    draws: int | None = None,
+    client: Any = None,
+    progressbar: bool = False,
+) -> Suspects:
+    """`find_suspects` of classes, among rows of which it is settled what is known."""
     noisy, seconds = noisy_fit(fit, known, noise, method=method, rng=rng, draws=draws)
     train = noisy.rows.at(slice(0, known.training))
     surprising = surprise(fit, train, client=client, progressbar=progressbar)

@@ -46,6 +46,11 @@ class PooledSuspects(Suspects):
     weights: tuple[float, ...] = ()
 
     @property
+    def heard(self) -> str:
+        """Who, and how far, in words."""
+        return ", ".join(f"{name} {weight:.0%}" for name, weight in zip(self.names, self.weights, strict=True))
+
+    @property
     def opinions(self) -> pd.DataFrame:
         """``prob_wrong`` by each member, and pooled, in the order of `frame`."""
         each = {name: m.scores["prob_wrong"] for name, m in zip(self.names, self.members, strict=True)}
@@ -72,8 +77,7 @@ class PooledSuspects(Suspects):
         return Flips(rate, _mixed([f.target[:, o][:, :, o] for f, o in zip(each, order, strict=True)], self.weights))
 
     def _head(self) -> str:
-        said = ", ".join(f"{name} {weight:.0%}" for name, weight in zip(self.names, self.weights, strict=True))
-        return f"pooled: {said}\n{super()._head()}"
+        return f"pooled: {self.heard}\n{super()._head()}"
 
 
 def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, float] | None = None) -> PooledSuspects:

@@ -11,8 +11,8 @@ from sklearn.metrics import average_precision_score
 
 import bayesrepair as br
 from bayesrepair.posterior import Draws
+from bayesrepair.suspects.forest import SLOPE_SD, out_of_bag
 from benchmarks.suspects.base import Base
-from benchmarks.suspects.forest import SLOPE_SD, out_of_bag
 from benchmarks.suspects.logistic import classifier
 from benchmarks.suspects.models import problem, too_large
 
@@ -84,7 +84,7 @@ def _forest(base: Base, *, trusted: bool = False) -> br.Suspects:
     cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
     x, given = np.concatenate([cell.x, cell.x_test[at]]), np.concatenate([cell.y, cell.y_test[at]])
     known = np.arange(len(cell.y), len(given)) if trusted else None
-    votes = out_of_bag(x, given, cell.seed)
+    votes = out_of_bag(x, given, classes=cell.n_classes, seed=cell.seed)
     return br.suspects_from_predictions(given, votes, trusted=known, slope_sd=SLOPE_SD, random_seed=cell.seed)
 
 

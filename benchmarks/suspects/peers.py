@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesrepair.suspects.forest import out_of_bag
 from benchmarks.suspects.base import Base
-from benchmarks.suspects.forest import out_of_bag
 from benchmarks.suspects.logistic import probabilities
 from benchmarks.suspects.outside import ask
 
@@ -69,7 +69,7 @@ def _data_oob(base: Base) -> np.ndarray:
 
 def _forest(base: Base) -> np.ndarray:
     """Loss of the given labels by the same forest that ours hears."""
-    probs = out_of_bag(base.cell.x, base.cell.y, base.cell.seed)
+    probs = out_of_bag(base.cell.x, base.cell.y, classes=base.cell.n_classes, seed=base.cell.seed)
     return -np.log(_of_given(probs, base.cell.y))
 
 

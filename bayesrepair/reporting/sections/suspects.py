@@ -13,7 +13,7 @@ from bayesrepair.reporting.plots import plot_suspects
 from bayesrepair.reporting.standouts import standouts
 from bayesrepair.reporting.wording import decimals, percent, plural, value_text, whole
 from bayesrepair.status import Level
-from bayesrepair.suspects import Expected, Suspects
+from bayesrepair.suspects import Expected, PooledSuspects, Suspects
 
 SHOWN, PICTURED = 50, 20
 MOST_CLASSES = 12  # in the table of confusions
@@ -56,9 +56,10 @@ def asked(suspects: Suspects, facts: Sequence[tuple[str, str]], notes: Sequence[
     """Data, model, sampling, remarks."""
     posterior = [("r-hat", decimals(suspects.rhat, 3)), ("Effective draws", whole(suspects.ess))]
     sampled = posterior if np.isfinite(suspects.rhat) else [("Posterior", "Gaussian at the mode")]
+    heard = [("Heard", suspects.heard)] if isinstance(suspects, PooledSuspects) else []
     known = int(suspects.evidence.trusted.sum())
     rows = [("Rows", whole(len(suspects))), ("Rows known to be right", whole(known))]
-    blocks: list[Block] = [Facts([*rows, *facts, *sampled, *_nearby(suspects)])]
+    blocks: list[Block] = [Facts([*rows, *facts, *heard, *sampled, *_nearby(suspects)])]
     return Section("asked", "Data and model", [*blocks, *([Items(list(notes))] if notes else [])])
 
 

@@ -1,0 +1,133 @@
+"""What a forest of the same rows says of their labels, as a second opinion.
+
+A regression calls what bends an error; a forest bends, but sees no line where there is one. Each row is judged by the
+trees that did not see it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import ExtraTreesClassifier
+
+from bayesrepair.fit import Fit
+from bayesrepair.noise import SOURCE, Mechanism
+from bayesrepair.predictive import class_names, given_outcome
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError
+from bayesrepair.suspects.finding import suspects_among
+from bayesrepair.suspects.result import Suspects
+from bayesrepair.suspects.suspicion import Suspicion
+
+TREES, LEAF = 500, 5
+SLOPE_SD = 2.0  # of the recalibration: votes of many trees are far too timid
+_LEFT_OUT = 0.37  # share of the trees that did not see a row
+_VOTE = 0.5  # shared by the classes, so that no probability is zero
+NAME = "forest"
+
+
+def forest_opinion(
+    suspects: Suspects,
+    *,
+    features: Any = None,
+    trees: int = TREES,
+    leaf: int = LEAF,
+    noise: Mechanism = "auto",
+    random_seed: int = 0,
+) -> Suspects:
+    """Suspects of a forest, among the rows, trusted rows, groups and reviews of others.
+
+    Extremely randomised trees on bootstrap samples; the out-of-bag votes are recalibrated together with the noise, as
+    in `bayesrepair.suspects_from_predictions`.
+
+    Parameters
+    ----------
+    suspects : Suspects
+        Of classes.
+    features : array or DataFrame, shape (N, d), optional
+        Of the rows that took part: the training rows, then trusted rows from outside. By default all numbers that the
+        model reads of each row.
+    trees, leaf : int
+        How many, and the fewest rows of a leaf.
+    noise : {"auto", "uniform", "class"}
+        See `bayesrepair.noise.LabelNoise`.
+    random_seed : int
+
+    Returns
+    -------
+    Suspects
+
+    Raises
+    ------
+    DataError
+        If the outcome is no class, features do not belong to the rows or are missing, or the model reads no numbers.
+
+    References
+    ----------
+    Geurts, Ernst, Wehenkel (2006), doi:10.1007/s10994-006-6226-1. Breiman (1996), Out-of-bag estimation.
+    """
+    from bayesrepair.pred_probs import calibrated_fit
+
+    if not isinstance(suspects.suspicion, Suspicion):
+        raise DataError("suspects of classes", f"of {suspects.plain.model.outcome.name!r}, which is a number")
+    known = suspects.evidence
+    x = _numbers(suspects.plain, known.rows) if features is None else _checked(features, len(known.rows))
+    names = class_names(suspects.plain)
+    given = given_outcome(suspects.plain, known.rows)
+    codes = np.asarray(known.rows.values[suspects.plain.model.outcome.name]).astype(int)
+    votes = out_of_bag(x, codes, classes=len(names), trees=trees, leaf=leaf, seed=random_seed)
+    fit = calibrated_fit(given, votes, classes=list(names), row=known.rows.index, slope_sd=SLOPE_SD)
+    fit = Fit(fit.model, fit.rows, fit.posterior, table=suspects.plain.table)
+    rng = np.random.default_rng(random_seed)
+    return suspects_among(fit, replace(known, rows=fit.rows), noise, method="laplace", rng=rng)
+
+
+def out_of_bag(
+    x: np.ndarray, y: np.ndarray, *, classes: int, trees: int = TREES, leaf: int = LEAF, seed: int = 0
+) -> np.ndarray:
+    """Class probabilities of each row by the trees without it, (N, K); none is quite zero.
+
+    Parameters
+    ----------
+    x : array, shape (N, d)
+    y : array of int, shape (N,)
+    classes : int
+        K; those that occur nowhere get the least.
+    trees, leaf, seed : int
+
+    Examples
+    --------
+    >>> x = np.linspace(-1, 1, 100)[:, None]
+    >>> out_of_bag(x, (x[:, 0] > 0).astype(int), classes=2)[[0, 99], 1].round()
+    array([0., 1.])
+    """
+    options = {"bootstrap": True, "oob_score": True, "random_state": seed, "n_jobs": -1}
+    forest = ExtraTreesClassifier(trees, min_samples_leaf=leaf, **options)
+    votes = np.full((len(y), classes), _VOTE / classes)
+    voted = forest.fit(x, y).oob_decision_function_
+    votes[:, forest.classes_] += np.nan_to_num(voted) * trees * _LEFT_OUT  # nan: no tree was without the row
+    return votes / votes.sum(axis=1, keepdims=True)
+
+
+def _numbers(fit: Fit, rows: Rows) -> np.ndarray:
+    """All numbers of each row but its outcome, (N, d)."""
+    values: Mapping[str, Any] = rows.values
+    parts = [np.asarray(v) for name, v in values.items() if name not in (fit.model.outcome.name, SOURCE)]
+    columns = [part.reshape(len(rows), -1).astype(float) for part in parts if part.dtype.kind in "biuf"]
+    if not columns:
+        raise DataError("numbers in the rows of the model", "none", "Pass features=.")
+    return np.hstack(columns)
+
+
+def _checked(features: Any, count: int) -> np.ndarray:
+    x = features.to_numpy() if isinstance(features, pd.DataFrame) else np.asarray(features)
+    if x.ndim != 2 or len(x) != count:
+        wanted = f"features of shape ({count}, d): of the training rows, then of trusted ones from outside"
+        raise DataError(wanted, f"shape {np.shape(x)}")
+    if x.dtype.kind not in "biuf":
+        raise DataError("numbers as features", f"{x.dtype}", "Code words first, such as by pandas.get_dummies.")
+    return x.astype(float)
