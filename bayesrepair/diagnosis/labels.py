@@ -166,7 +166,7 @@ def find_wrong_labels(
         )  # fmt: skip
     if forest and tables.recipe.target.classes:
         with steps.step("forest", "Asking a forest of the same columns"):
-            pooled = found.with_forest(noise=noise, random_seed=random_seed)
+            pooled = found.with_forest(random_seed=random_seed)
         steps.note(f"Heard as far as they predict left-out labels: {pooled.heard}.")
         found = pooled
     k = None if review is None else min(review, len(found))

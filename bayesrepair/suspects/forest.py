@@ -1,11 +1,14 @@
 """What a forest of the same rows says of their labels, as a second opinion.
 
 A regression calls what bends an error; a forest bends, but sees no line where there is one. Each row is judged by the
-trees that did not see it.
+trees that did not see it. Trained on the labels as they stand, a forest cannot tell how many of them are wrong: that is
+left to the other suspects, whose noise its votes are recalibrated at, without a say in it (a cut between two modules:
+Plummer 2015, doi:10.1007/s11222-014-9503-z).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,13 +18,15 @@ import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
 
 from bayesrepair.fit import Fit
-from bayesrepair.noise import SOURCE, Mechanism
+from bayesrepair.noise import SOURCE, LabelNoise, Noisy
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.rows import Rows
+from bayesrepair.softmax import SoftmaxModel
 from bayesrepair.status import DataError
-from bayesrepair.suspects.finding import suspects_among
-from bayesrepair.suspects.result import Suspects
-from bayesrepair.suspects.suspicion import Suspicion
+from bayesrepair.suspects.finding import suspects_in
+from bayesrepair.suspects.noise_evidence import GAUSSIAN, noise_status
+from bayesrepair.suspects.result import Suspects, convergence
+from bayesrepair.suspects.suspicion import Evidence, Suspicion, noise_evidence, surprise
 
 TREES, LEAF = 500, 5
 SLOPE_SD = 2.0  # of the recalibration: votes of many trees are far too timid
@@ -36,13 +41,12 @@ def forest_opinion(
     features: Any = None,
     trees: int = TREES,
     leaf: int = LEAF,
-    noise: Mechanism = "auto",
     random_seed: int = 0,
 ) -> Suspects:
     """Suspects of a forest, among the rows, trusted rows, groups and reviews of others.
 
-    Extremely randomised trees on bootstrap samples; the out-of-bag votes are recalibrated together with the noise, as
-    in `bayesrepair.suspects_from_predictions`.
+    Extremely randomised trees on bootstrap samples; the out-of-bag votes are recalibrated as in
+    `bayesrepair.suspects_from_predictions`, at the noise that the others found.
 
     Parameters
     ----------
@@ -53,8 +57,6 @@ def forest_opinion(
         model reads of each row.
     trees, leaf : int
         How many, and the fewest rows of a leaf.
-    noise : {"auto", "uniform", "class"}
-        See `bayesrepair.noise.LabelNoise`.
     random_seed : int
 
     Returns
@@ -82,8 +84,28 @@ def forest_opinion(
     votes = out_of_bag(x, codes, classes=len(names), trees=trees, leaf=leaf, seed=random_seed)
     fit = calibrated_fit(given, votes, classes=list(names), row=known.rows.index, slope_sd=SLOPE_SD)
     fit = Fit(fit.model, fit.rows, fit.posterior, table=suspects.plain.table)
-    rng = np.random.default_rng(random_seed)
-    return suspects_among(fit, replace(known, rows=fit.rows), noise, method="laplace", rng=rng)
+    return _at_noise_of(suspects, fit, replace(known, rows=fit.rows), np.random.default_rng(random_seed))
+
+
+def _at_noise_of(suspects: Suspects, fit: Fit, known: Evidence, rng: np.random.Generator) -> Suspects:
+    """Suspects of recalibrated votes, at the noise that the other suspects found."""
+    from bayesrepair.in_sample import calibrated
+
+    started = time.perf_counter()
+    first, model = suspects.fit.model, fit.model
+    assert isinstance(first, Noisy)
+    assert isinstance(first.noise, LabelNoise)  # of classes
+    assert isinstance(model, SoftmaxModel)
+    noisy = model.with_noise(first.noise)
+    noise = suspects.fit.draws.theta[:, -(noisy.n_params - model.n_params) :]
+    own = np.tile(fit.draws.theta.mean(axis=0), (len(noise), 1))
+    rows = known.marked
+    voted = Fit(noisy, rows, calibrated(noisy, rows, np.hstack([own, noise])), table=fit.table)
+    surprising = surprise(fit, rows.at(slice(0, known.training)))
+    found, frame = suspects_in(voted, known, surprising, rng, fit.table)
+    speaks = noise_evidence(voted, known, found, surprising)
+    status = noise_status(speaks, **convergence(voted), stand_in=GAUSSIAN)
+    return Suspects(fit, voted, frame, known, found, status, time.perf_counter() - started, speaks)
 
 
 def out_of_bag(

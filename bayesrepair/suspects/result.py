@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayesrepair.edit import Edited, Editor
 from bayesrepair.fit import Fit
-from bayesrepair.noise import Flips, Mechanism, Noisy
+from bayesrepair.noise import Flips, Noisy
 from bayesrepair.numerics.label_posterior import transition
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import class_names
@@ -185,7 +185,7 @@ class Suspects:
         count = np.bincount(given, minlength=len(class_names(self.fit)))
         return count / count.sum()
 
-    def with_forest(self, *, features: Any = None, noise: Mechanism = "auto", random_seed: int = 0) -> PooledSuspects:
+    def with_forest(self, *, features: Any = None, random_seed: int = 0) -> PooledSuspects:
         """Hear a forest of the same rows too, as far as it predicts left-out labels.
 
         See `bayesrepair.suspects.forest.forest_opinion` for the parameters, and `bayesrepair.pool_suspects`. Where
@@ -194,7 +194,7 @@ class Suspects:
         from bayesrepair.suspects.forest import NAME, forest_opinion
         from bayesrepair.suspects.pooling import pool_suspects
 
-        other = forest_opinion(self, features=features, noise=noise, random_seed=random_seed)
+        other = forest_opinion(self, features=features, random_seed=random_seed)
         return pool_suspects({"model": self, NAME: other})
 
     def relabel(

@@ -11,7 +11,6 @@ from sklearn.metrics import average_precision_score
 
 import bayesrepair as br
 from bayesrepair.posterior import Draws
-from bayesrepair.suspects.forest import SLOPE_SD, out_of_bag
 from benchmarks.suspects.base import Base
 from benchmarks.suspects.logistic import classifier
 from benchmarks.suspects.models import problem, too_large
@@ -79,15 +78,6 @@ def _of_classifier(base: Base, *, trusted: bool) -> br.Suspects:
     return br.suspects_from_classifier(classifier(), x, given, trusted=known, random_seed=cell.seed)
 
 
-def _forest(base: Base, *, trusted: bool = False) -> br.Suspects:
-    """From the out-of-bag class probabilities of a forest of the table, also of trusted rows."""
-    cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
-    x, given = np.concatenate([cell.x, cell.x_test[at]]), np.concatenate([cell.y, cell.y_test[at]])
-    known = np.arange(len(cell.y), len(given)) if trusted else None
-    votes = out_of_bag(x, given, classes=cell.n_classes, seed=cell.seed)
-    return br.suspects_from_predictions(given, votes, trusted=known, slope_sd=SLOPE_SD, random_seed=cell.seed)
-
-
 def _pooled(*, trusted: bool = False) -> Callable:
     """A regression of the table (the size of its slopes learned; too large, cross-fitted) and a forest, pooled."""
 
@@ -98,7 +88,9 @@ def _pooled(*, trusted: bool = False) -> Callable:
             some = problem(base, learned=True)
             known = some.test.at(base.trusted) if trusted else None
             model = br.find_suspects(some.fit, trusted=known, random_seed=base.cell.seed)
-        pooled = br.pool_suspects({"regression": model, "forest": _forest(base, trusted=trusted)})
+        at = base.trusted if trusted else np.array([], dtype=int)
+        features = np.concatenate([base.cell.x, base.cell.x_test[at]])
+        pooled = model.with_forest(features=features, random_seed=base.cell.seed)
         wrong, opinions = base.cell.planted, pooled.opinions.reindex(np.arange(len(base.cell.y)))
         alone = {f"ap_{name}": average_precision_score(wrong, opinions[name]) for name in pooled.names}
         weights = {f"weight_{name}": weight for name, weight in zip(pooled.names, pooled.weights, strict=True)}
@@ -145,6 +137,7 @@ def _told(suspects: br.Suspects, plain: br.Fit, base: Base) -> dict[str, Any]:
         "ess": suspects.ess,
         "sampling_seconds": suspects.seconds,
         "plain_seconds": np.nan if sampling is None else sampling.seconds,
+        "plain_ess": np.nan if sampling is None else sampling.ess_min,
     }
 
 
