@@ -19,6 +19,7 @@ OURS, OURS_V = "ours", "ours [V]"
 RIVALS_V = ("influence [V]", "KNN-Shapley [V]")
 GAIN_D, WORST_D, GAIN_V = 0.03, -0.04, 0.06
 ERROR, COVERED, WIDTH = 0.10, 0.80, 0.30
+GOOD_RHAT, TIMES = 1.01, 3.0
 CALIBRATED = ("breast", "wine", "digits", "moons", "radial", "synthetic")
 NOT_TABULATED = ("code",)
 
@@ -148,6 +149,54 @@ def _pooled_error(data: str, noise: str, method: str, lines: pd.DataFrame) -> fl
     return calibration_error(np.concatenate(prob), np.concatenate(wrong)) if prob else float(lines["ece"].mean())
 
 
+def pooled(frame: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Average precision of the model and the forest alone and pooled, and how far the model was heard."""
+    columns = {
+        "ap_model": "model alone",
+        "ap_forest": "forest alone",
+        "ap": "pooled",
+        "weight_model": "weight of model",
+    }
+    some = frame[frame["method"] == method]
+    if not set(columns) <= set(some):
+        return pd.DataFrame()
+    return some.dropna(subset=list(columns)).groupby(["data", "noise"])[list(columns)].mean().rename(columns=columns)
+
+
+def sampled(frame: pd.DataFrame, method: str) -> pd.DataFrame:
+    """How the noise-aware model was sampled: medians over seeds, worst r̂, and time in that of the plain fit."""
+    some = frame[(frame["method"] == method) & frame.get("plain_ess", pd.Series(dtype=float)).notna()]
+    if some.empty:
+        return pd.DataFrame()
+    times = some["sampling_seconds"] / some["plain_seconds"]
+    per_draw = times * some["plain_ess"] / some["ess"]
+    made = some.assign(times=times, per_draw=per_draw, good=some["rhat"] <= GOOD_RHAT).groupby(["data", "noise"])
+    columns = {
+        "r̂, worst": made["rhat"].max(),
+        f"r̂ ≤ {GOOD_RHAT}": made["good"].mean(),
+        "ESS": made["ess"].median(),
+        "seconds": made["sampling_seconds"].median(),
+        "plain seconds": made["plain_seconds"].median(),
+        "plain ESS": made["plain_ess"].median(),
+        "time / plain": made["times"].median(),
+        "… an effective draw": made["per_draw"].median(),
+    }
+    return pd.DataFrame(columns)
+
+
+def rules_of_sampling(table: pd.DataFrame, method: str) -> list[str]:
+    """Whether the chains agree, and what that costs."""
+    if table.empty:
+        return []
+    good, worst = table[f"r̂ ≤ {GOOD_RHAT}"].mean(), table["r̂, worst"].max()
+    times, per_draw = table["time / plain"].median(), table["… an effective draw"].median()
+    return [
+        f"{method}: r̂ ≤ {GOOD_RHAT} in {good:.0%} of sampled lines (worst {worst:.3f}; goal all): {_word(good == 1)}.",
+        f"{method}: sampling takes {times:.1f} times as long as the plain fit, {per_draw:.1f} times for each effective "
+        f"draw (medians over cells; goal ≤ {TIMES}): {_word(times <= TIMES)}.",
+    ]
+
+
 def rules_of_calibration(frame: pd.DataFrame, table: pd.DataFrame, method: str) -> list[str]:
     """Skill, error and intervals where nothing overlaps by nature."""
     clear = table[table.index.get_level_values("data").isin(CALIBRATED)] if len(table) else table
@@ -214,7 +263,7 @@ def report(*, about: str, methods: Sequence[str], write: bool, reference: str, p
     tables = {name: calibrations(frame, name) for name in methods if name not in peers and name in set(frame["method"])}
     verdict = rules_of_detection(frame, at_d)
     for name, table in tables.items():
-        verdict += rules_of_calibration(frame, table, name)
+        verdict += rules_of_calibration(frame, table, name) + rules_of_sampling(sampled(frame, name), name)
     print("\n".join(verdict))
     if write:
         print(f"written to {_written(frame, about, verdict, tables, methods, reference, at_d)}")
@@ -236,6 +285,9 @@ def _written(
     for name, table in tables.items():
         if not table.empty:
             parts += [f"## Calibration of {name}", markdown(table)]
+        for title, other in (("Who is heard in", pooled(frame, name)), ("Sampling of", sampled(frame, name))):
+            if not other.empty:
+                parts += [f"## {title} {name}", markdown(other)]
     parts += ["## After dropping K rows (mean over logistic cells)", markdown(dropped(frame, [reference, *methods]))]
     errors = frame[frame["error"].notna()] if "error" in frame else frame.iloc[:0]
     if len(errors):
