@@ -1,5 +1,6 @@
 """A classifier trained on what is probably right: what it trains on, what it never sees, and what it finds."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -20,9 +21,10 @@ from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 import bayesrepair as br
-from bayesrepair.cross_fitting import cross_fit
+from bayesrepair.cross_fitting import cross_fit, levels
 from bayesrepair.cross_fitting.levels import LEVELS, RATES, AtLevel, level_weights
 from bayesrepair.cross_fitting.training import Folds, left_out, trained
+from bayesrepair.laplace import laplace
 from bayesrepair.noise import LabelNoise
 from bayesrepair.status import DataError, MethodError
 
@@ -113,6 +115,32 @@ def test_weights_of_levels_are_prior_times_log_scores():
     empty = np.empty((0, 0))
     found = [AtLevel(empty, empty, empty, one, 1.5 * (k == 5)) for k, one in enumerate(score)]
     np.testing.assert_allclose(level_weights(found, noise), mass / mass.sum())
+
+
+def test_a_search_that_got_lost_goes_on_from_beside_where_it_ended(monkeypatch):
+    x, y, _, _ = wide(n=100, d=3, classes=2)
+    starts, lost = [], {"first": True, "always": False}
+
+    def search(model, rows, weights, start):
+        starts.append(start)
+        found = laplace(model, rows, weights, start)
+        if not (lost["first"] or lost["always"]):
+            return found
+        lost["first"] = False
+        return replace(found, precision=-found.precision)
+
+    monkeypatch.setattr(levels, "laplace", search)
+    given = pd.Series(y)
+    p = cross_val_predict(LogisticRegression(), x, y, method="predict_proba")
+    task = levels.Task(LogisticRegression(), x, given, tuple(sorted(set(y))), LabelNoise(), None, [])
+    found = task._implied(p, LabelNoise(), np.random.default_rng(0))
+    assert np.isfinite(found.score).all()
+    assert len(starts) == 2
+    assert np.abs(starts[1] - starts[0]).max() > 0
+    lost["always"] = True
+    with pytest.raises(MethodError, match=f"none after {levels.SEARCHES} searches"):
+        task._implied(p, LabelNoise(), np.random.default_rng(0))
+    assert len(starts) == 2 + levels.SEARCHES
 
 
 def test_predictions_are_of_the_true_class(found):

@@ -27,7 +27,9 @@ from bayesrepair.noise import LARGEST_RATE, LabelNoise, with_source
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.log_sum_exp import log_sum_exp
 from bayesrepair.numerics.model_weight import bootstrap_weights
+from bayesrepair.posterior import Gaussian
 from bayesrepair.pred_probs import calibrated_fit
+from bayesrepair.rows import Rows
 from bayesrepair.softmax import SoftmaxModel
 from bayesrepair.status import BayesRepairWarning, MethodError
 
@@ -35,6 +37,7 @@ RATES = (0.005, 0.02, 0.05, 0.09, 0.14, 0.2, 0.27, 0.35)
 LEVELS = logit(np.array(RATES) / LARGEST_RATE)
 NARROW = 0.1  # sd of the level about its value
 DRAWS = 100
+SEARCHES, ASIDE = 4, 0.1  # for a mode, and how far from the end of one the next begins
 SLOPE_SD = 1.0  # of the prior of β: what was trained on probabilities of classes is unsure of all of them
 
 
@@ -117,9 +120,7 @@ class Task:
         model = fit.model.with_noise(noise)
         rows = fit.rows if self.source is None else with_source(fit.rows, self.source)
         assert model.transition is not None
-        gaussian = laplace(model, rows, np.ones(len(rows)), model.initial)
-        if not gaussian.is_definite:
-            raise MethodError("a mode of the calibration at each rate of errors", "none")
+        gaussian = _gaussian(model, rows)
         theta = gaussian.draws(DRAWS, rng).theta
         truth, score = [], []
         for _, block in row_blocks(rows, DRAWS, outputs=len(self.names)):
@@ -129,6 +130,17 @@ class Task:
         seen = model.transition.reviewed
         reviewed = float(np.sum(seen[seen > 0] * log_t[seen > 0]))
         return AtLevel(probability, theta, np.concatenate(truth), np.concatenate(score), reviewed)
+
+
+def _gaussian(model: SoftmaxModel, rows: Rows) -> Gaussian:
+    """Laplace approximation; a search that got lost among many classes goes on from beside where it ended."""
+    start, rng = model.initial, np.random.default_rng(0)
+    for _ in range(SEARCHES):
+        found = laplace(model, rows, np.ones(len(rows)), start)
+        if found.is_definite:
+            return found
+        start = found.mean + ASIDE * rng.standard_normal(len(start))
+    raise MethodError("a mode of the calibration at each rate of errors", f"none after {SEARCHES} searches")
 
 
 def level_weights(found: Sequence[AtLevel], noise: LabelNoise) -> np.ndarray:
