@@ -188,12 +188,12 @@ def test_a_forest_knows_what_the_others_know():
 
 def test_votes_are_those_of_other_trees():
     x, y, _ = bent(seed=4)
-    votes = out_of_bag(x, y, classes=3, trees=50)
+    votes = out_of_bag(x, np.eye(3)[y], trees=50)
     np.testing.assert_allclose(votes.sum(axis=1), 1.0)
     assert votes.min() > 0
     assert votes[:, 2].max() < 0.02  # a class that never occurs
     shuffled = np.random.default_rng(0).permutation(y)  # in-sample, a forest would learn these by heart
-    guess = out_of_bag(x, shuffled, classes=2, trees=200, leaf=1).argmax(axis=1)
+    guess = out_of_bag(x, np.eye(2)[shuffled], trees=200, leaf=1).argmax(axis=1)
     assert abs((guess == shuffled).mean() - 0.5) < 0.1
 
 

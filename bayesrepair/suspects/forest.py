@@ -1,9 +1,9 @@
 """What a forest of the same rows says of their labels, as a second opinion.
 
 A regression calls what bends an error; a forest bends, but sees no line where there is one. Each row is judged by the
-trees that did not see it. Trained on the labels as they stand, a forest cannot tell how many of them are wrong: that is
-left to the other suspects, whose noise its votes are recalibrated at, without a say in it (a cut between two modules:
-Plummer 2015, doi:10.1007/s11222-014-9503-z).
+trees that did not see it. What they saw are no labels, which teach their errors, but the probabilities of the true
+classes that the other suspects have. And how many labels are wrong is left to the others: votes are recalibrated at
+their noise, without a say in it (a cut between two modules: Plummer 2015, doi:10.1007/s11222-014-9503-z).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.ensemble import ExtraTreesRegressor
 
 from bayesrepair.fit import Fit
 from bayesrepair.noise import SOURCE, LabelNoise, Noisy
@@ -26,7 +26,7 @@ from bayesrepair.status import DataError
 from bayesrepair.suspects.finding import suspects_in
 from bayesrepair.suspects.noise_evidence import GAUSSIAN, noise_status
 from bayesrepair.suspects.result import Suspects, convergence
-from bayesrepair.suspects.suspicion import Evidence, Suspicion, noise_evidence, surprise
+from bayesrepair.suspects.suspicion import Evidence, Suspicion, class_probabilities, noise_evidence, surprise
 
 TREES, LEAF = 500, 5
 SLOPE_SD = 2.0  # of the recalibration: votes of many trees are far too timid
@@ -45,8 +45,8 @@ def forest_opinion(
 ) -> Suspects:
     """Suspects of a forest, among the rows, trusted rows, groups and reviews of others.
 
-    Extremely randomised trees on bootstrap samples; the out-of-bag votes are recalibrated as in
-    `bayesrepair.suspects_from_predictions`, at the noise that the others found.
+    Extremely randomised trees on bootstrap samples learn the probabilities of the true classes that the others have.
+    Their out-of-bag votes are recalibrated as in `bayesrepair.suspects_from_predictions`, at the noise of the others.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def forest_opinion(
     x = _numbers(suspects.plain, known.rows) if features is None else _checked(features, len(known.rows))
     names = class_names(suspects.plain)
     given = given_outcome(suspects.plain, known.rows)
-    codes = np.asarray(known.rows.values[suspects.plain.model.outcome.name]).astype(int)
-    votes = out_of_bag(x, codes, classes=len(names), trees=trees, leaf=leaf, seed=random_seed)
+    truth, _ = class_probabilities(suspects.fit, suspects.fit.rows.at(slice(0, len(known.rows))))
+    votes = out_of_bag(x, truth, trees=trees, leaf=leaf, seed=random_seed)
     fit = calibrated_fit(given, votes, classes=list(names), row=known.rows.index, slope_sd=SLOPE_SD)
     fit = Fit(fit.model, fit.rows, fit.posterior, table=suspects.plain.table)
     return _at_noise_of(suspects, fit, replace(known, rows=fit.rows), np.random.default_rng(random_seed))
@@ -108,30 +108,26 @@ def _at_noise_of(suspects: Suspects, fit: Fit, known: Evidence, rng: np.random.G
     return Suspects(fit, voted, frame, known, found, status, time.perf_counter() - started, speaks)
 
 
-def out_of_bag(
-    x: np.ndarray, y: np.ndarray, *, classes: int, trees: int = TREES, leaf: int = LEAF, seed: int = 0
-) -> np.ndarray:
+def out_of_bag(x: np.ndarray, truth: np.ndarray, *, trees: int = TREES, leaf: int = LEAF, seed: int = 0) -> np.ndarray:
     """Class probabilities of each row by the trees without it, (N, K); none is quite zero.
 
     Parameters
     ----------
     x : array, shape (N, d)
-    y : array of int, shape (N,)
-    classes : int
-        K; those that occur nowhere get the least.
+    truth : array, shape (N, K)
+        Probabilities of the classes to learn; of labels as they stand ``np.eye(K)[y]``.
     trees, leaf, seed : int
 
     Examples
     --------
     >>> x = np.linspace(-1, 1, 100)[:, None]
-    >>> out_of_bag(x, (x[:, 0] > 0).astype(int), classes=2)[[0, 99], 1].round()
+    >>> out_of_bag(x, np.eye(2)[(x[:, 0] > 0).astype(int)])[[0, 99], 1].round()
     array([0., 1.])
     """
-    options = {"bootstrap": True, "oob_score": True, "random_state": seed, "n_jobs": -1}
-    forest = ExtraTreesClassifier(trees, min_samples_leaf=leaf, **options)
-    votes = np.full((len(y), classes), _VOTE / classes)
-    voted = forest.fit(x, y).oob_decision_function_
-    votes[:, forest.classes_] += np.nan_to_num(voted) * trees * _LEFT_OUT  # nan: no tree was without the row
+    options: dict[str, Any] = {"bootstrap": True, "oob_score": True, "random_state": seed, "n_jobs": -1}
+    forest = ExtraTreesRegressor(trees, min_samples_leaf=leaf, max_features="sqrt", **options)
+    voted = np.clip(forest.fit(x, truth).oob_prediction_, 0.0, 1.0)  # none, where every tree saw the row
+    votes = voted * trees * _LEFT_OUT + _VOTE / truth.shape[1]
     return votes / votes.sum(axis=1, keepdims=True)
 
 

@@ -15,8 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
-from bayesrepair.noise import Flips, Noisy
-from bayesrepair.numerics.blocks import row_blocks
+from bayesrepair.noise import Flips
 from bayesrepair.numerics.model_weight import stacking_weights
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
@@ -24,7 +23,7 @@ from bayesrepair.status import DataError
 from bayesrepair.suspects.finding import framed
 from bayesrepair.suspects.noise_evidence import GAUSSIAN, NoiseEvidence, noise_status
 from bayesrepair.suspects.result import Suspects
-from bayesrepair.suspects.suspicion import COUNT_DRAWS, Suspicion, thinned
+from bayesrepair.suspects.suspicion import COUNT_DRAWS, Suspicion, class_probabilities
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -204,7 +203,7 @@ def _pooled(members: list[Suspects], ids: pd.Index, share: np.ndarray) -> Suspic
     for m, weight in zip(members, share, strict=True):
         at, found = _ids(m).get_indexer(ids), m.suspicion
         assert isinstance(found, Suspicion)  # as `_refuse_unlike` saw
-        of_true, of_class = _class_probabilities(m, at)
+        of_true, of_class = class_probabilities(m.fit, m.fit.rows.at(at))
         order = _order(m, first)
         truth, predicted = truth + weight * of_true[:, order], predicted + weight * of_class[:, order]
         for name, values in parts.items():
@@ -222,19 +221,6 @@ def _pooled(members: list[Suspects], ids: pd.Index, share: np.ndarray) -> Suspic
         loo=_log_mean(parts["loo"], share),
         exceptional=share @ np.stack(parts["exceptional"]),
     )
-
-
-def _class_probabilities(member: Suspects, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior mean of each true class, given the label and before it, (N, K) each."""
-    fit, rows = member.fit, member.fit.rows.at(at)
-    assert isinstance(fit.model, Noisy)
-    classes = len(fit.model.outcome.classes or ())
-    draws = thinned(fit.draws, len(rows) * classes)
-    parts = []
-    for _, block in row_blocks(rows, len(draws), outputs=classes):
-        drawn = fit.model.truth(draws.theta, block), fit.model.predict(draws.theta, block)
-        parts.append([values.mean(axis=0) for values in drawn])
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def _order(member: Suspects, first: Suspects) -> np.ndarray:

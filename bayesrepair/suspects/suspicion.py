@@ -310,6 +310,19 @@ def suspicion(
     return Suspicion(**over_rows(look, rows, title="Looking for wrong labels", client=client, progressbar=progressbar))
 
 
+def class_probabilities(fit: Fit, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean of each true class of rows of a noise-aware fit, given the label and before it, (N, K) each."""
+    model = fit.model
+    assert isinstance(model, Noisy)  # as `noisy_fit` made it
+    classes = len(model.outcome.classes or ())
+    draws = thinned(fit.draws, len(rows) * classes)
+    parts = []
+    for _, block in row_blocks(rows, len(draws), outputs=classes):
+        drawn = model.truth(draws.theta, block), model.predict(draws.theta, block)
+        parts.append([values.mean(axis=0) for values in drawn])
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
 def noise_evidence(fit: Fit, known: Evidence, found: Suspicion, surprising: np.ndarray) -> NoiseEvidence:
     """Fit with noise against plain fit, its noise against the prior, and suspects against the rows near them."""
     model = fit.model

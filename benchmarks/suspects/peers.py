@@ -68,8 +68,8 @@ def _data_oob(base: Base) -> np.ndarray:
 
 
 def _forest(base: Base) -> np.ndarray:
-    """Loss of the given labels by the same forest that ours hears."""
-    probs = out_of_bag(base.cell.x, base.cell.y, classes=base.cell.n_classes, seed=base.cell.seed)
+    """Loss of the given labels by a forest like that which ours hears, trained on the labels as they stand."""
+    probs = out_of_bag(base.cell.x, np.eye(base.cell.n_classes)[base.cell.y], seed=base.cell.seed)
     return -np.log(_of_given(probs, base.cell.y))
 
 
