@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score
 import bayesrepair as br
 from bayesrepair.model import Outcome
 from bayesrepair.numerics.model_weight import stacking_weights
+from bayesrepair.reporting.suspects_page import report_suspects
 from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.status import DataError
 from bayesrepair.suspects.forest import out_of_bag
@@ -121,6 +122,11 @@ def test_further_rows_may_be_known_to_be_right(world, members, pooled):
     doubtful = br.suspects_from_predictions(more, wider)
     with pytest.raises(DataError, match="known to be right"):
         br.pool_suspects({"left": members["left"], "right": doubtful})
+
+
+def test_the_page_says_who_was_heard(pooled, tmp_path):
+    page = report_suspects(pooled, tmp_path / "page.html").read_text()
+    assert f"left-out labels: {pooled.heard}." in page
 
 
 def test_what_is_said(pooled):

@@ -80,6 +80,8 @@ def rows(suspects: Suspects, shown: int = SHOWN) -> Section:
         "and the given one is drawn from it at unknown error rates. The error after ± is that of the simulation alone. "
         "Surprise is minus the PSIS-LOO log score under the model in which every label is right."
     )
+    if isinstance(suspects, PooledSuspects):
+        text += f" Several models were asked, and each heard as far as it predicts left-out labels: {suspects.heard}."
     picture = drawn(lambda ax: plot_suspects(suspects, k, ax=ax), size=(7.2, 1.5 + 0.25 * k))
     return Section("suspects", "Suspects", [Paragraph(text), picture, _table(suspects, min(shown, len(suspects)))])
 
