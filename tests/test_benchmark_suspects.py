@@ -142,3 +142,23 @@ def test_peers_of_the_last_table_are_not_measured_again(tmp_path, monkeypatch):
     assert kept.restore(table, ["margin", "training loss"]) == 0
     lines = kept.load_lines(kept.path("lines", "wine-u10-3", suffix=".json"))
     assert lines == {"training loss": {"ap": 0.25}, "margin": {"ap": 0.5}}
+
+
+def test_chains_that_disagree_or_take_long_are_told():
+    line = {"data": "wine", "noise": "u10", "seed": 0, "method": "ours", "rhat": 1.005, "ess": 800.0}
+    line |= {"sampling_seconds": 4.0, "plain_seconds": 2.0, "plain_ess": 400.0}
+    good = verdict.sampled(pd.DataFrame([line]), "ours")
+    assert good.loc[("wine", "u10"), "time / plain"] == 2.0
+    assert good.loc[("wine", "u10"), "… an effective draw"] == 1.0
+    assert all(said.endswith(": met.") for said in verdict.rules_of_sampling(good, "ours"))
+    bad = verdict.sampled(pd.DataFrame([line | {"rhat": 1.02, "sampling_seconds": 7.0}]), "ours")
+    assert all(said.endswith("NOT MET.") for said in verdict.rules_of_sampling(bad, "ours"))
+    assert verdict.rules_of_sampling(verdict.sampled(pd.DataFrame([{"method": "ours"}]), "ours"), "ours") == []
+
+
+def test_members_of_a_pool_are_averaged_over_seeds():
+    line = {"data": "wine", "noise": "u10", "method": "ours", "ap": 0.9, "ap_model": 0.8, "ap_forest": 0.6}
+    lines = [line | {"seed": 0, "weight_model": 0.2}, line | {"seed": 1, "weight_model": 0.6, "ap": 1.0}]
+    found = verdict.pooled(pd.DataFrame(lines), "ours").loc[("wine", "u10")]
+    np.testing.assert_allclose(found.to_numpy(), [0.8, 0.6, 0.95, 0.4])
+    assert verdict.pooled(pd.DataFrame([{"method": "ours", "ap": 0.9}]), "ours").empty
