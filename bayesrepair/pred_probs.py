@@ -103,8 +103,8 @@ def suspects_from_predictions(
     noise : {"auto", "uniform", "class"}
         As in `find_suspects`.
     slope_sd : float
-        How far from 1 the slope β of the recalibration may be. Votes of many trees (``oob_decision_function_``) are far
-        too timid, with slopes of 2 to 4 on the tables of benchmark ``suspects``: pass 2 for those.
+        How far from 1 the slope β of the recalibration may be. Votes of many trees (``oob_decision_function_``) are
+        far too timid: pass 2 for those.
     table : DataFrame, optional
         The user's own columns, shown beside the result; indexed by row id.
     progressbar : bool

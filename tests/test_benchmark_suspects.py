@@ -153,6 +153,11 @@ def test_chains_that_disagree_or_take_long_are_told():
     assert all(said.endswith(": met.") for said in verdict.rules_of_sampling(good, "ours"))
     bad = verdict.sampled(pd.DataFrame([line | {"rhat": 1.02, "sampling_seconds": 7.0}]), "ours")
     assert all(said.endswith("NOT MET.") for said in verdict.rules_of_sampling(bad, "ours"))
+    lines = [line, line | {"seed": 1}, line | {"seed": 2}, line | {"data": "pima", "rhat": 1.02}]
+    assert (
+        "in 75% of 4 sampled lines"
+        in verdict.rules_of_sampling(verdict.sampled(pd.DataFrame(lines), "ours"), "ours")[0]
+    )
     assert verdict.rules_of_sampling(verdict.sampled(pd.DataFrame([{"method": "ours"}]), "ours"), "ours") == []
 
 

@@ -77,6 +77,18 @@ def test_weights_are_those_of_left_out_labels(members, pooled, world):
     assert chosen.weights == (0.25, 0.75)
 
 
+def test_weights_are_the_posterior_mean_of_a_mixture(members):
+    scores = np.stack([m.suspicion.loo for m in members.values()])
+    w = (np.arange(4000) + 0.5) / 4000
+    for some in (scores, scores[::-1], scores[:, :20], 40 * scores):
+        density = np.exp(some - some.max(axis=0))
+        log_mass = np.log(w[:, None] * density[0] + (1 - w)[:, None] * density[1]).sum(axis=1)
+        mass = np.exp(log_mass - log_mass.max())
+        mean = float(w @ mass / mass.sum())
+        np.testing.assert_allclose(stacking_weights(some), [mean, 1 - mean], atol=0.01)
+    np.testing.assert_allclose(stacking_weights(np.zeros((3, 50))), 1 / 3, atol=0.01)
+
+
 def test_the_suggestion_is_the_most_probable_other_class_of_the_pool(pooled, members):
     ids, truth = pooled.fit.rows.index, 0.0
     for m, weight in zip(members.values(), pooled.weights, strict=True):

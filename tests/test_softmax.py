@@ -76,7 +76,7 @@ def test_wrong_is_bayes_rule():
     np.testing.assert_allclose(model.wrong(theta, rows), other / (right + other))
 
 
-@pytest.mark.parametrize(("classes", "groups", "mechanism"), [(3, 2, "auto"), (2, 0, "class")])
+@pytest.mark.parametrize(("classes", "groups", "mechanism"), [(3, 2, "auto"), (2, 0, "class"), (2, 2, "auto")])
 def test_the_density_is_that_of_the_noise_aware_pymc_model(classes, groups, mechanism):
     import pymc as pm
 

@@ -189,7 +189,7 @@ class Suspects:
         """Hear a forest of the same rows too, as far as it predicts left-out labels.
 
         See `bayesrepair.suspects.forest.forest_opinion` for the parameters, and `bayesrepair.pool_suspects`. Where
-        classes overlap or are bent it finds more (benchmark ``suspects``); it takes a second or two.
+        classes overlap by nature it finds more (Pima and German credit of benchmark ``suspects``).
         """
         from bayesrepair.suspects.forest import NAME, forest_opinion
         from bayesrepair.suspects.pooling import pool_suspects

@@ -172,6 +172,7 @@ def sampled(frame: pd.DataFrame, method: str) -> pd.DataFrame:
     per_draw = times * some["plain_ess"] / some["ess"]
     made = some.assign(times=times, per_draw=per_draw, good=some["rhat"] <= GOOD_RHAT).groupby(["data", "noise"])
     columns = {
+        "lines": made.size(),
         "r̂, worst": made["rhat"].max(),
         f"r̂ ≤ {GOOD_RHAT}": made["good"].mean(),
         "ESS": made["ess"].median(),
@@ -188,10 +189,11 @@ def rules_of_sampling(table: pd.DataFrame, method: str) -> list[str]:
     """Whether the chains agree, and what that costs."""
     if table.empty:
         return []
-    good, worst = table[f"r̂ ≤ {GOOD_RHAT}"].mean(), table["r̂, worst"].max()
+    column, lines = f"r̂ ≤ {GOOD_RHAT}", table["lines"].sum()
+    good, worst = np.average(table[column], weights=table["lines"]), table["r̂, worst"].max()
     times, per_draw = table["time / plain"].median(), table["… an effective draw"].median()
     return [
-        f"{method}: r̂ ≤ {GOOD_RHAT} in {good:.0%} of sampled lines (worst {worst:.3f}; goal all): {_word(good == 1)}.",
+        f"{method}: {column} in {good:.0%} of {lines} sampled lines (worst {worst:.3f}; goal all): {_word(good == 1)}.",
         f"{method}: sampling takes {times:.1f} times as long as the plain fit, {per_draw:.1f} times for each effective "
         f"draw (medians over cells; goal ≤ {TIMES}): {_word(times <= TIMES)}.",
     ]
