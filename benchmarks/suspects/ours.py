@@ -44,6 +44,11 @@ def _suspects(
     return run
 
 
+def _known(base: Base, *, trusted: bool) -> np.ndarray:
+    """Test rows that are known to be right."""
+    return base.trusted if trusted else np.array([], dtype=int)
+
+
 def _read(*, trusted: bool = False, in_sample: bool = False) -> Callable:
     """From class probabilities alone: those of the training rows out of fold, those of trusted rows from the net.
 
@@ -51,7 +56,7 @@ def _read(*, trusted: bool = False, in_sample: bool = False) -> Callable:
     """
 
     def run(base: Base) -> dict[str, Any]:
-        cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
+        cell, at = base.cell, _known(base, trusted=trusted)
         given, probs = np.concatenate([cell.y, cell.y_test[at]]), np.concatenate([base.oof, base.test_probs[at]])
         known = np.arange(len(cell.y), len(given)) if trusted else None
         also = np.concatenate([base.probs, base.test_probs[at]]) if in_sample else None
@@ -72,7 +77,7 @@ def _cross_fitted(*, trusted: bool = False) -> Callable:
 
 
 def _of_classifier(base: Base, *, trusted: bool) -> br.Suspects:
-    cell, at = base.cell, base.trusted if trusted else np.array([], dtype=int)
+    cell, at = base.cell, _known(base, trusted=trusted)
     x, given = np.concatenate([base.features, base.test_features[at]]), np.concatenate([cell.y, cell.y_test[at]])
     known = np.arange(len(cell.y), len(given)) if trusted else None
     return br.suspects_from_classifier(classifier(), x, given, trusted=known, random_seed=cell.seed)
@@ -88,8 +93,7 @@ def _pooled(*, trusted: bool = False) -> Callable:
             some = problem(base, learned=True)
             known = some.test.at(base.trusted) if trusted else None
             model = br.find_suspects(some.fit, trusted=known, random_seed=base.cell.seed)
-        at = base.trusted if trusted else np.array([], dtype=int)
-        features = np.concatenate([base.cell.x, base.cell.x_test[at]])
+        features = np.concatenate([base.cell.x, base.cell.x_test[_known(base, trusted=trusted)]])
         pooled = model.with_forest(features=features, random_seed=base.cell.seed)
         wrong, opinions = base.cell.planted, pooled.opinions.reindex(np.arange(len(base.cell.y)))
         alone = {f"ap_{name}": average_precision_score(wrong, opinions[name]) for name in pooled.names}
