@@ -39,11 +39,14 @@ class Prior:
     ----------
     mean, sd : float
     is_log : bool
+    is_bent : bool
+        Whether the model takes the hyperbolic sine of it: a sampler then moves it in 2 sinh(z / 2).
     """
 
     mean: float = 0.0
     sd: float = 1.0
     is_log: bool = False
+    is_bent: bool = False
 
     def draws(self, size: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         """Independent draws, unconstrained."""
@@ -142,7 +145,7 @@ class LabelNoise:
         by_class = self.mechanism == "class"
         parts = [NoisePart("level", (classes,) if by_class else (), Prior(self.level, self.level_sd))]
         if self.mechanism == "auto":
-            parts.append(NoisePart("class", (1 if classes == 2 else classes,), Prior()))
+            parts.append(NoisePart("class", (1 if classes == 2 else classes,), Prior(is_bent=True)))
         if self.groups:
             parts.append(NoisePart("group_spread", (), Prior(0.0, self.group_spread, is_log=True)))
             parts.append(NoisePart("group", (self.groups,), Prior()))

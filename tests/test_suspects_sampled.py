@@ -127,7 +127,7 @@ def test_chains_that_do_not_agree_go_on(base, found):
     assert once.draws == 40
     assert once.ess_min < 200
     more = model.sampled(rows, rng=np.random.default_rng(0), gradients=1e9, **wanted).sampling
-    assert more.draws % 40 == 0
+    assert more.draws > once.draws
     assert more.ess_min >= 200
     assert more.rhat_max <= 1.05
     assert more.gradients > once.gradients

@@ -14,7 +14,9 @@ from bayesrepair.model import Differentiable, Resumable
 from bayesrepair.posterior import Draws
 
 TRAJECTORY = 7  # gradients of a NUTS trajectory in whitened coordinates: two doublings and a part of the third
-CALL = 8e-5  # seconds that a sampler in compiled code takes to ask Python for a gradient, beside the gradient itself
+# seconds that a sampler in compiled code takes to ask Python for a gradient, beside the gradient itself: an upper
+# bound, for what numba compiled is not asked for by way of Python
+CALL = 8e-5
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ from bayesrepair.bridges.pymc.lowering import flattened
 from bayesrepair.bridges.pymc.vector_functions import with_vector_functions
 
 _DOUBLES = types.CPointer(types.double)
-_DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
-_EXPANDED = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
+DENSITY = types.int64(types.uint64, _DOUBLES, _DOUBLES, _DOUBLES, types.voidptr)
+EXPANDED = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 _WORD = 8  # bytes of each entry of nutpie's record
 _PACKAGES = ("bayesrepair", "numba", "llvmlite", "pytensor", "nutpie")
 _SOURCE = """\
@@ -93,7 +93,7 @@ def compiled_density(
     return CompiledPyMCModel(
         dims={},
         compiled_logp_func=_machine_code(function.vm.jit_fn, size, user_data.dtype, data),
-        compiled_expand_func=numba.cfunc(_EXPANDED, cache=True)(_drawn),
+        compiled_expand_func=numba.cfunc(EXPANDED, cache=True)(_drawn),
         initial_point_func=start,
         shared_data=data,
         shared_var_keys=keys,
@@ -147,7 +147,7 @@ def _machine_code(inner: Any, size: int, record: np.dtype, data: Mapping[str, np
     )
     with warnings.catch_warnings():  # large constants inside the graph: compiled in every process
         warnings.filterwarnings("ignore", "Cannot cache compiled function", category=numba.NumbaWarning)
-        return numba.cfunc(_DENSITY, cache=keeps)(function)
+        return numba.cfunc(DENSITY, cache=keeps)(function)
 
 
 def _reads(record: np.dtype, data: Mapping[str, np.ndarray]) -> list[str]:

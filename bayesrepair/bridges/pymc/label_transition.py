@@ -70,9 +70,11 @@ class NoiseValues:
         self.terms: dict[str, Any] = {}
         self.jacobian: Any = pt.constant(0.0)
 
-    def normal(self, name: str, shape: tuple[int, ...] = (), *, mean: float = 0.0, sd: float = 1.0) -> Any:
+    def normal(
+        self, name: str, shape: tuple[int, ...] = (), *, mean: float = 0.0, sd: float = 1.0, is_bent: bool = False
+    ) -> Any:
         """N(mean, sd²), started at low noise."""
-        value = self._new(name, shape, Prior(mean, sd))
+        value = self._new(name, shape, Prior(mean, sd, is_bent=is_bent))
         self.terms[value.name] = (-0.5 * ((value - mean) / sd) ** 2 - np.log(sd * np.sqrt(2 * np.pi))).sum()
         return value
 
@@ -127,7 +129,7 @@ def _called_for(values: NoiseValues, part: NoisePart) -> Any:
     name, prior = f"label_noise_{part.name}", part.prior
     if prior.is_log:
         return values.half_normal(name, prior.sd)
-    return values.normal(name, part.shape, mean=prior.mean, sd=prior.sd)
+    return values.normal(name, part.shape, mean=prior.mean, sd=prior.sd, is_bent=prior.is_bent)
 
 
 def _log_reviewed(rate: Any, target: Any, counts: np.ndarray) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.intake import columns_of
 from bayesrepair.bridges.pymc.noisy_graph import noisy_graph
 from bayesrepair.bridges.pymc.vectorised import Compiled, over_draws
+from bayesrepair.bridges.pymc.whitened import Whitening
 from bayesrepair.noise import HIGH, JITTER, LOW, SOURCE, Flips, Noise, with_source
 from bayesrepair.numerics.label_posterior import true_class, wrong
 from bayesrepair.posterior import Draws
@@ -22,6 +24,9 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import SamplingWarning
 
 TARGET_ACCEPT = 0.9  # at .8 one draw in some hundreds diverges where few labels are wrong
+BEND = 2.0  # of what the noise takes the hyperbolic sine of; see `Whitening`
+FIRST, FURTHER = 1 / 3, 1 / 5  # tuning of the first run and of each further one, in that of the plain fit
+GROWTH = 1 / 2  # draws of a further run, in those of all runs before it
 
 
 class NoisyPyMCModel(TrainablePyMCModel):
@@ -99,9 +104,12 @@ class NoisyPyMCModel(TrainablePyMCModel):
         ess: float,
         gradients: float,
     ) -> Draws:
-        """Draws of the posterior; chains that do not agree yet go on from where they ended, for as long again.
+        """Draws of the posterior; chains that do not agree yet go on from where they ended.
 
-        The mass matrix is diagonal plus low rank, for rates of errors go along with the size of coefficients.
+        What is sampled are coordinates z in which draws at hand have covariance I, θ = centre + L z (`Whitening`, which
+        bends some parameters): at first those of the plain fit, with the prior of the noise, then all draws so far. So
+        little tuning is needed, and for further runs less still. The mass matrix of the first run is diagonal plus low
+        rank, for rates of errors go along with the size of coefficients; later L knows that.
 
         Parameters
         ----------
@@ -125,24 +133,42 @@ class NoisyPyMCModel(TrainablePyMCModel):
         settings = self.clean.sampler.settings  # as they are now
         accept = max(settings.target_accept, TARGET_ACCEPT)
         size = settings.draws if draws is None else draws
-        settings = replace(settings, adaptation="low_rank", target_accept=accept, draws=size)
+        first, further = (ceil(share * settings.tune) for share in (FIRST, FURTHER))
+        settings = replace(settings, adaptation="low_rank", target_accept=accept, draws=size, tune=first)
         arrays, position = self._arrays(rows, with_outcome=True)
         weights = np.ones(len(rows))
+        coordinates = self._first_coordinates(start, rng)
         result: Draws | None = None
         while True:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", SamplingWarning)  # the last word is what counts
-                more = self.sampler.sample(arrays, position, weights=weights, start=start, rng=rng, settings=settings)
+                more = self.sampler.sample(
+                    arrays,
+                    position,
+                    weights=weights,
+                    start=start,
+                    rng=rng,
+                    settings=settings,
+                    coordinates=coordinates,
+                )
                 result = more if result is None else joined(result, more)
             so_far, last = result.sampling, more.sampling
             assert so_far is not None  # as the sampler made them
             assert last is not None
             good = so_far.rhat_max <= rhat and so_far.ess_min >= ess
-            settings = replace(settings, draws=so_far.draws)
+            settings = replace(settings, adaptation="diag", draws=ceil(GROWTH * so_far.draws), tune=further)
             share = (settings.draws + settings.tune) / (last.draws + last.tune)  # of the last run's gradients
             if good or (so_far.gradients or np.inf) + share * (last.gradients or np.inf) > gradients:
                 return diagnosed(result, so_far)
-            start = _ends(result, settings.chains)
+            start, coordinates = _ends(result, settings.chains), Whitening.of(result, coordinates.bend)
+
+    def _first_coordinates(self, start: Draws, rng: np.random.Generator) -> Whitening:
+        """Those of draws of the user's parameters, and of the noise under its prior."""
+        theta = start.theta.copy()
+        theta[:, self.clean.n_params :] = self.transition.prior_draws(len(theta), rng)
+        sizes = [int(np.prod(shape)) for shape in self.transition.shapes]
+        bend = np.repeat([BEND if prior.is_bent else 0.0 for prior in self.transition.priors], sizes)
+        return Whitening.of(replace(start, theta=theta), np.concatenate([np.zeros(self.clean.n_params), bend]))
 
     def truth(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probability of each true class, given the parameters and the given outcome: (S, P) → (S, N, K)."""

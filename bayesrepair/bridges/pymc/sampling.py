@@ -21,7 +21,7 @@ from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.jax_gradient import JaxGradient, jax_gradient
 from bayesrepair.bridges.pymc.lowering import placeholder
 from bayesrepair.bridges.pymc.matrix_vector import with_loops
-from bayesrepair.bridges.pymc.whitened import whitened_target
+from bayesrepair.bridges.pymc.whitened import Whitening, whitened_target
 from bayesrepair.posterior import Draws, Posterior, Sampling
 from bayesrepair.status import DataError, MethodError, SamplingInterrupted
 
@@ -137,6 +137,7 @@ class RefitSampler:
         start: Posterior | None = None,
         rng: np.random.Generator,
         settings: NutsSettings | None = None,
+        coordinates: Whitening | None = None,
     ) -> Draws:
         """Draw from the posterior of weighted rows.
 
@@ -153,6 +154,8 @@ class RefitSampler:
         rng : Generator
         settings : NutsSettings, optional
             Instead of the sampler's own.
+        coordinates : Whitening, optional
+            What is sampled, with draws to start from, instead of the unconstrained parameters themselves.
 
         Returns
         -------
@@ -171,9 +174,14 @@ class RefitSampler:
         _refuse_discrete(self.graph)
         _refuse_weights(weights, len(position))
         gradient = self._with_rows(inputs, position, weights)
-        compiled = gradient.target(self.graph, _starting_points(self.graph.initial, start))
+        if coordinates is not None and isinstance(start, Draws):
+            compiled = whitened_target(gradient, self.graph, start, coordinates)
+        else:
+            compiled = gradient.target(self.graph, _starting_points(self.graph.initial, start))
         started = time.perf_counter()
         draws = run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
+        if coordinates is not None:
+            draws = replace(draws, log_density=draws.log_density - coordinates.log_jacobian(draws.theta))
         self.last_seconds, self.last_rows = time.perf_counter() - started, int(np.count_nonzero(weights))
         return draws
 
@@ -198,7 +206,7 @@ class RefitSampler:
         _refuse_weights(weights, len(position))
         gradient = self._with_rows(inputs, position, weights)
         settings = replace(self.settings, draws=draws, tune=tune, chains=len(np.unique(start.chain)))
-        model = whitened_target(gradient, self.graph, start)
+        model = whitened_target(gradient, self.graph, start, Whitening.of(start))
         return run_nuts(model, self.graph, settings, seed=int(rng.integers(2**31)))
 
     def gradient(
