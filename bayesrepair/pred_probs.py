@@ -21,7 +21,7 @@ from bayesrepair.status import DataError, NumericsWarning, RepairWarning
 from bayesrepair.suspects import Suspects, find_suspects
 from bayesrepair.suspects.reviewed_rows import as_stood
 
-SLOPE_SD = 0.5  # of the prior of the recalibration
+SLOPE, SLOPE_SD = 1.0, 0.5  # of the prior of the recalibration
 SUM_ERROR = 1e-3  # of the probabilities of a row; they are normalised
 SMALLEST = 1e-12  # what a probability of 0 is taken as, unless others are smaller
 TOO_GOOD, FEWEST_TO_TELL = 0.999, 100  # agreement with the given labels that out-of-sample predictions hardly reach
@@ -63,6 +63,7 @@ def suspects_from_predictions(
     reviewed: Mapping[Any, Any] | pd.Series | None = None,
     groups: pd.Series | Iterable[Any] | str | None = None,
     noise: Mechanism = "auto",
+    slope: float = SLOPE,
     slope_sd: float = SLOPE_SD,
     table: pd.DataFrame | None = None,
     progressbar: bool = False,
@@ -74,7 +75,7 @@ def suspects_from_predictions(
 
         π_i = softmax(β log p_i + b),  P(given = y) = Σ_c π_ic T_cy,
 
-    with β ~ N(1, ``slope_sd``²), b_k ~ N(0, 1) and the prior of `bayesrepair.noise.LabelNoise` on T, all fitted
+    with β ~ N(``slope``, ``slope_sd``²), b_k ~ N(0, 1) and the prior of `bayesrepair.noise.LabelNoise` on T, all fitted
     together (Laplace approximation; seconds for 10⁵ rows). A confident classifier that is often wrong gets a β below 1,
     so that its confidence alone convicts nobody.
 
@@ -102,9 +103,9 @@ def suspects_from_predictions(
         Who or what gave the label, as in `find_suspects`.
     noise : {"auto", "uniform", "class"}
         As in `find_suspects`.
-    slope_sd : float
-        How far from 1 the slope β of the recalibration may be. Votes of many trees (``oob_decision_function_``) are
-        far too timid: pass 2 for those.
+    slope, slope_sd : float
+        What the slope β of the recalibration is by expectation, and how far from it it may be. Votes of many trees
+        (``oob_decision_function_``) are far too timid: pass 5 and 2 for those.
     table : DataFrame, optional
         The user's own columns, shown beside the result; indexed by row id.
     progressbar : bool
@@ -141,7 +142,7 @@ def suspects_from_predictions(
     >>> suspects.frame().iloc[0][["given", "suggested"]].to_dict(), suspects.frame().index[0].item()
     ({'given': 'cat', 'suggested': 'dog'}, 29)
     """
-    fit = calibrated_fit(given, pred_probs, classes=classes, row=row, table=table, slope_sd=slope_sd)
+    fit = calibrated_fit(given, pred_probs, classes=classes, row=row, table=table, slope=slope, slope_sd=slope_sd)
     assert isinstance(fit.model, SoftmaxModel)
     reader = fit.model.reader
     assert isinstance(reader, PredictionReader)
@@ -163,6 +164,7 @@ def calibrated_fit(
     classes: Sequence[Any] | None = None,
     row: Iterable[Any] | None = None,
     table: pd.DataFrame | None = None,
+    slope: float = SLOPE,
     slope_sd: float = SLOPE_SD,
 ) -> Fit:
     """Recalibrated class probabilities as a fit in which no label is wrong; see `suspects_from_predictions`."""
@@ -177,7 +179,7 @@ def calibrated_fit(
     _warn_of_saturation(probability, reader.floor)
     _warn_of_training_rows(probability, codes)
     rows = Rows({"log_p": reader.logarithms(probability), LABEL: codes}, ids.to_numpy())
-    model = SoftmaxModel(Calibration(len(names), slope_sd), Outcome(LABEL, "class", names), reader=reader)
+    model = SoftmaxModel(Calibration(len(names), slope, slope_sd), Outcome(LABEL, "class", names), reader=reader)
     return softmax_fit(model, rows, table=None if table is None else _matching(table, ids))
 
 

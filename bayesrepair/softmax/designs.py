@@ -111,7 +111,7 @@ class Features:
 class Calibration:
     """Another model's class probabilities, recalibrated: ``η_ik = β log p_ik + b_k``.
 
-    β ~ N(1, ``slope_sd``²), b ~ N(0, 1).
+    β ~ N(``slope``, ``slope_sd``²), b ~ N(0, 1).
 
     Temperature scaling with a bias for each class (Guo et al. 2017, arXiv:1706.04599; Alexandari et al. 2020,
     arXiv:1901.06852). A classifier trained on wrong labels is too unsure of the true ones: β grows above 1.
@@ -120,10 +120,11 @@ class Calibration:
     ----------
     classes : int
         K; rows hold an array ``log_p`` (N, K).
-    slope_sd : float
+    slope, slope_sd : float
     """
 
     classes: int
+    slope: float = 1.0
     slope_sd: float = 0.5
 
     @property
@@ -133,8 +134,8 @@ class Calibration:
 
     @property
     def mean(self) -> np.ndarray:
-        """The probabilities as they are."""
-        return np.append(1.0, np.zeros(self.classes))
+        """Of the prior."""
+        return np.append(self.slope, np.zeros(self.classes))
 
     @property
     def sd(self) -> np.ndarray:

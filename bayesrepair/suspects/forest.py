@@ -2,13 +2,11 @@
 
 A regression calls what bends an error; a forest bends, but sees no line where there is one. Each row is judged by the
 trees that did not see it. What they saw are no labels, which teach their errors, but the probabilities of the true
-classes that the other suspects have. And how many labels are wrong is left to the others: votes are recalibrated at
-their noise, without a say in it (a cut between two modules: Plummer 2015, doi:10.1007/s11222-014-9503-z).
+classes that the other suspects have.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -21,15 +19,13 @@ from bayesrepair.fit import Fit
 from bayesrepair.noise import SOURCE, LabelNoise, Noisy
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.rows import Rows
-from bayesrepair.softmax import SoftmaxModel
 from bayesrepair.status import DataError
-from bayesrepair.suspects.finding import suspects_in
-from bayesrepair.suspects.noise_evidence import GAUSSIAN, noise_status
-from bayesrepair.suspects.result import Suspects, convergence
-from bayesrepair.suspects.suspicion import Evidence, Suspicion, class_probabilities, noise_evidence, surprise
+from bayesrepair.suspects.finding import suspects_among
+from bayesrepair.suspects.result import Suspects
+from bayesrepair.suspects.suspicion import Suspicion, class_probabilities
 
 TREES, LEAF = 500, 5
-SLOPE_SD = 2.0  # of the recalibration: votes of many trees are far too timid
+SLOPE, SLOPE_SD = 5.0, 2.0  # of the recalibration: votes of many trees are far too timid
 _LEFT_OUT = 0.37  # share of the trees that did not see a row
 _VOTE = 0.5  # shared by the classes, so that no probability is zero
 NAME = "forest"
@@ -46,7 +42,8 @@ def forest_opinion(
     """Suspects of a forest, among the rows, trusted rows, groups and reviews of others.
 
     Extremely randomised trees on bootstrap samples learn the probabilities of the true classes that the others have.
-    Their out-of-bag votes are recalibrated as in `bayesrepair.suspects_from_predictions`, at the noise of the others.
+    Their out-of-bag votes are recalibrated, and the noise is learned anew, as in
+    `bayesrepair.suspects_from_predictions`.
 
     Parameters
     ----------
@@ -82,30 +79,13 @@ def forest_opinion(
     given = given_outcome(suspects.plain, known.rows)
     truth, _ = class_probabilities(suspects.fit, suspects.fit.rows.at(slice(0, len(known.rows))))
     votes = out_of_bag(x, truth, trees=trees, leaf=leaf, seed=random_seed)
-    fit = calibrated_fit(given, votes, classes=list(names), row=known.rows.index, slope_sd=SLOPE_SD)
+    fit = calibrated_fit(given, votes, classes=list(names), row=known.rows.index, slope=SLOPE, slope_sd=SLOPE_SD)
     fit = Fit(fit.model, fit.rows, fit.posterior, table=suspects.plain.table)
-    return _at_noise_of(suspects, fit, replace(known, rows=fit.rows), np.random.default_rng(random_seed))
-
-
-def _at_noise_of(suspects: Suspects, fit: Fit, known: Evidence, rng: np.random.Generator) -> Suspects:
-    """Suspects of recalibrated votes, at the noise that the other suspects found."""
-    from bayesrepair.in_sample import calibrated
-
-    started = time.perf_counter()
-    first, model = suspects.fit.model, fit.model
+    first = suspects.fit.model
     assert isinstance(first, Noisy)
     assert isinstance(first.noise, LabelNoise)  # of classes
-    assert isinstance(model, SoftmaxModel)
-    noisy = model.with_noise(first.noise)
-    noise = suspects.fit.draws.theta[:, -(noisy.n_params - model.n_params) :]
-    own = np.tile(fit.draws.theta.mean(axis=0), (len(noise), 1))
-    rows = known.marked
-    voted = Fit(noisy, rows, calibrated(noisy, rows, np.hstack([own, noise])), table=fit.table)
-    surprising = surprise(fit, rows.at(slice(0, known.training)))
-    found, frame = suspects_in(voted, known, surprising, rng, fit.table)
-    speaks = noise_evidence(voted, known, found, surprising)
-    status = noise_status(speaks, **convergence(voted), stand_in=GAUSSIAN)
-    return Suspects(fit, voted, frame, known, found, status, time.perf_counter() - started, speaks)
+    rng = np.random.default_rng(random_seed)
+    return suspects_among(fit, replace(known, rows=fit.rows), first.noise.mechanism, method="laplace", rng=rng)
 
 
 def out_of_bag(x: np.ndarray, truth: np.ndarray, *, trees: int = TREES, leaf: int = LEAF, seed: int = 0) -> np.ndarray:

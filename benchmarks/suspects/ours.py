@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -94,11 +95,13 @@ def _pooled(*, trusted: bool = False) -> Callable:
             known = some.test.at(base.trusted) if trusted else None
             model = br.find_suspects(some.fit, trusted=known, random_seed=base.cell.seed)
         features = np.concatenate([base.cell.x, base.cell.x_test[_known(base, trusted=trusted)]])
+        started = time.perf_counter()
         pooled = model.with_forest(features=features, random_seed=base.cell.seed)
+        seconds = {"sampling_seconds": model.seconds, "forest_seconds": time.perf_counter() - started}
         wrong, opinions = base.cell.planted, pooled.opinions.reindex(np.arange(len(base.cell.y)))
         alone = {f"ap_{name}": average_precision_score(wrong, opinions[name]) for name in pooled.names}
         weights = {f"weight_{name}": weight for name, weight in zip(pooled.names, pooled.weights, strict=True)}
-        return _told(pooled, model.plain, base) | alone | weights
+        return _told(pooled, model.plain, base) | seconds | alone | weights
 
     return run
 

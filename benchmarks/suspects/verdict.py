@@ -182,6 +182,8 @@ def sampled(frame: pd.DataFrame, method: str) -> pd.DataFrame:
         "time / plain": made["times"].median(),
         "… an effective draw": made["per_draw"].median(),
     }
+    if "forest_seconds" in some:
+        columns["forest seconds"] = made["forest_seconds"].median()
     return pd.DataFrame(columns)
 
 
