@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from bayesrepair.numerics import hmc
 from bayesrepair.numerics.affine import AffineMap
@@ -14,7 +14,9 @@ from bayesrepair.numerics.efficiency import relative_efficiency
 from bayesrepair.numerics.glm import Design, Grouped
 from bayesrepair.numerics.gradient_regression import _acceptable, fit_full, regress
 from bayesrepair.numerics.least_squares import SquaredError
+from bayesrepair.numerics.log_sum_exp import log_sum_exp, softmax
 from bayesrepair.numerics.psis import effective_share, khat_threshold, smooth
+from bayesrepair.numerics.short_axis import largest
 from bayesrepair.numerics.sign_flip import flip_test, sum_by
 from bayesrepair.numerics.stein import mean_terms, parameter_terms, scale_terms
 
@@ -348,3 +350,12 @@ def test_relative_efficiency_falls_with_autocorrelation():
     assert relative_efficiency(noise, chain) > 0.8
     assert 0.02 < relative_efficiency(walk, chain) < 0.1  # (1 − ρ) / (1 + ρ) = .053
     assert relative_efficiency(np.ones((4000, 1)), chain) == 1.0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 8, 9, 20])
+def test_sums_over_few_and_many_classes_are_those_of_scipy(classes):
+    values = 300 * np.random.default_rng(classes).standard_normal((7, 5, classes))
+    values[0, 0, 1:] = -np.inf
+    np.testing.assert_allclose(log_sum_exp(values), special.logsumexp(values, axis=2), rtol=1e-14)
+    np.testing.assert_allclose(softmax(values), special.softmax(values, axis=2), rtol=1e-13, atol=1e-300)
+    np.testing.assert_array_equal(largest(values)[..., 0], values.max(axis=2))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayesrepair.numerics.short_axis import total
+
 
 def true_class(probability: np.ndarray, rate: np.ndarray, target: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Posterior of the true class, draw by draw.
@@ -37,10 +39,10 @@ def true_class(probability: np.ndarray, rate: np.ndarray, target: np.ndarray, gi
     at = np.arange(len(given))
     joint = probability * rate * np.moveaxis(target, 2, 1)[:, given, :]
     joint[:, at, given] = probability[:, at, given] * (1 - rate[:, at, given])
-    total = joint.sum(axis=2, keepdims=True)
-    impossible = (total <= 0)[:, :, 0]
+    evidence = total(joint)
+    impossible = (evidence <= 0)[:, :, 0]
     with np.errstate(invalid="ignore", divide="ignore"):
-        joint /= total
+        joint /= evidence
     if impossible.any():
         joint[impossible] = np.eye(probability.shape[2])[np.broadcast_to(given, impossible.shape)[impossible]]
     return joint
@@ -50,7 +52,7 @@ def wrong(truth: np.ndarray, given: np.ndarray) -> np.ndarray:
     """Probability that the given class is not the true one, (S, N, K) → (S, N), without cancellation near zero."""
     others = truth.copy()
     others[:, np.arange(len(given)), given] = 0.0
-    return others.sum(axis=2)
+    return total(others)[..., 0]
 
 
 def transition(rate: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from bayesrepair.fit import Fit
 from bayesrepair.laplace import laplace
@@ -17,7 +16,7 @@ from bayesrepair.noise import JITTER, SOURCE, Flips, LabelNoise
 from bayesrepair.numerics import hmc
 from bayesrepair.numerics.blocks import row_blocks
 from bayesrepair.numerics.label_posterior import true_class, wrong
-from bayesrepair.numerics.log_sum_exp import log_sum_exp
+from bayesrepair.numerics.log_sum_exp import log_sum_exp, softmax
 from bayesrepair.posterior import GAUSSIAN_CHAINS, Draws, Gaussian, Posterior
 from bayesrepair.rows import Rows
 from bayesrepair.softmax.designs import Design, normal_log_prior
@@ -129,7 +128,7 @@ class SoftmaxModel:
 
     def predict(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probability of each true class, (S, P) → (S, N, K)."""
-        return softmax(self.design.predictor(self._parts(theta)[0], rows), axis=2)
+        return softmax(self.design.predictor(self._parts(theta)[0], rows))
 
     def simulate(self, theta: np.ndarray, rows: Rows, rng: np.random.Generator) -> np.ndarray:
         """True classes, (S, P) → (S, N)."""
@@ -188,11 +187,9 @@ class SoftmaxModel:
         for at, block in row_blocks(rows, self.classes, outputs=self.classes):
             w = np.asarray(weight, dtype=float)[at]
             eta = self.design.predictor(own, block)[0]
-            a = softmax(eta + self._to_given(log_matrix, block)[0], axis=1)
+            a = softmax(eta + self._to_given(log_matrix, block)[0])
             spread = w[:, None, None] * _spread(a)
-            total[:count, :count] += self.design.squared(
-                w[:, None, None] * _spread(softmax(eta, axis=1)) - spread, block
-            )
+            total[:count, :count] += self.design.squared(w[:, None, None] * _spread(softmax(eta)) - spread, block)
             if jacobian is not None:
                 self._collect(posterior, (w[:, None] * a)[None], block)
                 self._add_noise(total, spread, jacobian, block)

@@ -13,6 +13,7 @@ from bayesrepair.noise import Noisy
 from bayesrepair.numerics.batches import batches
 from bayesrepair.numerics.label_posterior import wrong
 from bayesrepair.numerics.loo import loo_log_score
+from bayesrepair.numerics.short_axis import largest
 from bayesrepair.posterior import Draws
 from bayesrepair.rows import Rows
 from bayesrepair.streaming.arrays import Arrays
@@ -85,7 +86,7 @@ class LabelPass(NoisyPass):
             "suggested": suggested,
             "prob_suggested": mean.max(axis=1),
             "looks": pi[:, each, suggested].mean(axis=0),
-            "exceptional": 1 - pi.max(axis=2).mean(axis=0),
+            "exceptional": 1 - largest(pi)[..., 0].mean(axis=0),
         }
 
 
