@@ -13,6 +13,7 @@ from bayesrepair.numerics.psis import effective_sample_size, smooth
 from bayesrepair.status import DataError, MethodError
 
 GAUSSIAN_DRAWS, GAUSSIAN_CHAINS = 4000, 4
+MANY_DIVERGE = 0.01  # share of draws at which trajectories diverge, beyond which longer chains do not help
 _GAUSSIAN_SEED = 20240229  # the same normal numbers for every Gaussian: differences between two are no noise
 
 
@@ -43,6 +44,11 @@ class Sampling:
     seconds: float
     sampler: str
     gradients: int | None = None
+
+    @property
+    def divergent(self) -> float:
+        """Share of the draws at which a trajectory diverged."""
+        return self.divergences / (self.chains * self.draws)
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,6 +204,16 @@ def test_a_forest_knows_what_the_others_know():
     np.testing.assert_array_equal(both.scores.index.sort_values(), np.arange(400))
 
 
+def test_a_fit_with_a_table_may_have_trusted_rows_from_outside():
+    x, y, wrong = bent(seed=5)
+    fit = straight(x[:300], y[:300])
+    fit = br.Fit(fit.model, fit.rows, fit.posterior, table=pd.DataFrame({"who": "ann"}, index=np.arange(300)))
+    outside = br.Rows({"x": x[300:], "y": np.where(wrong, 1 - y, y)[300:]}, np.arange(300, 500))
+    both = br.find_suspects(fit, trusted=outside).with_forest()
+    assert (both.frame()["who"] == "ann").all()
+    assert len(both.members[1].fit.rows) == 500
+
+
 def test_votes_are_those_of_other_trees():
     x, y, _ = bent(seed=4)
     votes = out_of_bag(x, np.eye(3)[y], trees=50)

@@ -8,9 +8,10 @@ import pytest
 from conftest import SAMPLING
 
 import bayesrepair as br
-from bayesrepair.bridges.pymc.noisy_model import joined
-from bayesrepair.posterior import Draws, Sampling
+from bayesrepair.bridges.pymc.noisy_model import MOST_DRAWS, joined
+from bayesrepair.posterior import MANY_DIVERGE, Draws, Sampling
 from bayesrepair.predictive import mean_prediction
+from bayesrepair.suspects.noise_evidence import unsettled
 from tests.test_suspects import fit_of, logistic, table
 
 pytestmark = pytest.mark.filterwarnings("ignore::bayesrepair.status.SamplingWarning")
@@ -131,6 +132,47 @@ def test_chains_that_do_not_agree_go_on(base, found):
     assert more.ess_min >= 200
     assert more.rhat_max <= 1.05
     assert more.gradients > once.gradients
+
+
+def one_chain(base, seed):
+    """Suspects where refits have one chain."""
+    before = base.model.sampler.settings
+    base.model.sampler.settings = replace(before, chains=1, draws=300)
+    try:
+        frame, _ = table(400, flips=0.15, seed=seed)
+        return br.find_suspects(fit_of(base, frame), method="nuts", random_seed=seed)
+    finally:
+        base.model.sampler.settings = before
+
+
+def test_one_chain_goes_on_until_its_draws_suffice_and_says_that_it_is_alone(base):
+    suspects = one_chain(base, 1)
+    assert np.isnan(suspects.rhat)
+    assert suspects.ess >= 400
+    assert suspects.fit.posterior.sampling.draws < 5000
+    assert suspects.status.level == "checked"
+    assert "a single chain has no other to disagree with" in suspects.status.message
+    assert "Gaussian" not in suspects.status.message
+
+
+def test_hardly_tuned_chains_stop_or_agree(base, found):
+    suspects, _ = found[0]
+    model, before = suspects.fit.model, base.model.sampler.settings
+    start = model.started(suspects.plain.draws, np.random.default_rng(0))
+    base.model.sampler.settings = replace(before, tune=5)
+    try:
+        wanted = {"start": start, "draws": 300, "rhat": 1.01, "ess": 400.0, "gradients": 1e9}
+        sampling = model.sampled(suspects.fit.rows, rng=np.random.default_rng(0), **wanted).sampling
+    finally:
+        base.model.sampler.settings = before
+    agreed = sampling.rhat_max <= 1.01 and sampling.ess_min >= 400
+    assert agreed or sampling.divergent > MANY_DIVERGE or sampling.draws * sampling.chains > MOST_DRAWS
+    assert sampling.draws * sampling.chains < 2 * MOST_DRAWS
+
+
+def test_chains_that_diverge_are_not_to_be_trusted():
+    assert unsettled(rhat=1.001, ess=900.0, divergent=0.02).level == "unreliable"
+    assert unsettled(rhat=1.001, ess=900.0, divergent=0.005) is None
 
 
 def test_two_runs_of_the_same_chains_are_joined_chain_by_chain():

@@ -27,13 +27,17 @@ def covariance_factor(theta: np.ndarray, weights: np.ndarray | None = None) -> n
            [0., 3.]])
     """
     weights = np.full(len(theta), 1 / len(theta)) if weights is None else weights
-    centre = weights @ theta
-    centred = theta - centre
-    sd = np.sqrt(weights @ np.square(centred))
-    sd = np.maximum(sd, 1e-9 * (1 + np.abs(centre)))
-    scaled = centred / sd
+    sd = spread(theta, weights)
+    scaled = (theta - weights @ theta) / sd
     correlation = scaled.T @ (weights[:, None] * scaled)
     share = min(1.0, theta.shape[1] * float(np.square(weights).sum()))
     correlation *= 1 - share
     np.fill_diagonal(correlation, 1 + 1e-9)
     return sd[:, None] * np.linalg.cholesky(correlation)
+
+
+def spread(theta: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Standard deviations of weighted draws, none of them zero, (S, P) → (P,)."""
+    centre = weights @ theta
+    sd = np.sqrt(weights @ np.square(theta - centre))
+    return np.asarray(np.maximum(sd, 1e-9 * (1 + np.abs(centre))))

@@ -80,7 +80,8 @@ def forest_opinion(
     truth, _ = class_probabilities(suspects.fit, suspects.fit.rows.at(slice(0, len(known.rows))))
     votes = out_of_bag(x, truth, trees=trees, leaf=leaf, seed=random_seed)
     fit = calibrated_fit(given, votes, classes=list(names), row=known.rows.index, slope=SLOPE, slope_sd=SLOPE_SD)
-    fit = Fit(fit.model, fit.rows, fit.posterior, table=suspects.plain.table)
+    table = suspects.plain.table
+    fit = Fit(fit.model, fit.rows, fit.posterior, table=None if table is None else table.reindex(fit.rows.index))
     first = suspects.fit.model
     assert isinstance(first, Noisy)
     assert isinstance(first.noise, LabelNoise)  # of classes

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from bayesrepair.numerics.model_weight import bootstrap_weight
+from bayesrepair.posterior import MANY_DIVERGE
 from bayesrepair.status import Level, Status
 from bayesrepair.suspects.neighbours import Neighbours
 
@@ -104,16 +105,43 @@ class NoiseEvidence:
         )
 
 
-def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float, stand_in: str = GAUSSIAN) -> Status:
+def unsettled(*, rhat: float, ess: float, divergent: float = 0.0) -> Status | None:
+    """What is wrong with the chains of a noise-aware model, if anything.
+
+    Parameters
+    ----------
+    rhat, ess : float
+        Worst of all parameters; r̂ is nan of a single chain, both where no chains were run.
+    divergent : float
+        Share of the draws at which a trajectory diverged.
+
+    Examples
+    --------
+    >>> unsettled(rhat=1.002, ess=900.0), unsettled(rhat=1.2, ess=30.0).level
+    (None, 'unreliable')
+    """
+    remedy = "Pass more draws=, such as twice as many."
+    if rhat > GOOD_RHAT or ess < ENOUGH:
+        seen = f"the chains of the noise-aware model do not agree well enough: r-hat {rhat:.3f}, ESS {ess:.0f}"
+        return Status("unreliable", f"{seen} (wanted: at most {GOOD_RHAT}, at least {ENOUGH:.0f})", remedy)
+    if divergent > MANY_DIVERGE:
+        seen = f"the chains of the noise-aware model diverge at {divergent:.1%} of their draws"
+        return Status("unreliable", seen, "Tune the plain fit longer, such as tune=1000.")
+    return None
+
+
+def noise_status(
+    evidence: NoiseEvidence, *, rhat: float, ess: float, divergent: float = 0.0, stand_in: str = GAUSSIAN
+) -> Status:
     """How far ``prob_wrong`` can be trusted.
 
     Parameters
     ----------
     evidence : NoiseEvidence
-    rhat, ess : float
-        Of the noise-aware fit; nan where no chains were run.
+    rhat, ess, divergent : float
+        As `unsettled` takes them.
     stand_in : str
-        What is in the place of chains then.
+        What is in the place of chains where none were run.
 
     Returns
     -------
@@ -128,10 +156,9 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float, stand_in: 
     >>> noise_status(clear, rhat=1.002, ess=900.0).level, noise_status(clear, rhat=1.2, ess=30.0).level
     ('ok', 'unreliable')
     """
-    if rhat > GOOD_RHAT or ess < ENOUGH:
-        seen = f"the chains of the noise-aware model do not agree well enough: r-hat {rhat:.3f}, ESS {ess:.0f}"
-        wanted = f"(wanted: at most {GOOD_RHAT}, at least {ENOUGH:.0f})"
-        return Status("unreliable", f"{seen} {wanted}", "Pass more draws=, such as twice as many.")
+    failed = unsettled(rhat=rhat, ess=ess, divergent=divergent)
+    if failed is not None:
+        return failed
     if evidence.shape == "unreliable":
         seen = "rows like the suspects carry the same label: the model, not the labels, is likely wrong there"
         known = "If somebody knows that labels of such rows are wrong together, pass what was found as reviewed=."
@@ -149,8 +176,10 @@ def noise_status(evidence: NoiseEvidence, *, rhat: float, ess: float, stand_in: 
                 "a wrong label and a natural exception cannot be told apart: a model in which every label is right "
                 "predicts about as well, and the expected count and precision allow for no wrong label at all"
             )
-    if np.isnan(rhat):
+    if np.isnan(ess):
         doubts.append(stand_in)
+    elif np.isnan(rhat):
+        doubts.append("a single chain has no other to disagree with")
     if doubts:
         remedy = _ASK if evidence.shape == "ok" else f"{_SHAPE} {_ASK}"
         return Status("checked", f"{'; '.join(doubts)}; {evidence}", remedy)

@@ -9,14 +9,13 @@ import pandas as pd
 
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Mechanism
-from bayesrepair.posterior import Draws
 from bayesrepair.predictive import given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, Status
-from bayesrepair.suspects.noise_evidence import ENOUGH, GOOD_RHAT
+from bayesrepair.suspects.noise_evidence import unsettled
 from bayesrepair.suspects.number_suspicion import NumberSuspicion, number_suspicion
-from bayesrepair.suspects.result import Suspects
+from bayesrepair.suspects.result import Suspects, convergence
 from bayesrepair.suspects.reviewed_rows import Reviewed
 from bayesrepair.suspects.suspicion import Evidence, Method, evidence, noisy_fit, surprise
 
@@ -134,12 +133,10 @@ def _reason(found: NumberSuspicion, i: int, given: float, trusted: bool) -> str:
 
 def _status(fit: Fit, found: NumberSuspicion, confirmed: int) -> Status:
     """How far the probabilities can be trusted: the sampling, then what the model says of itself."""
-    posterior = fit.posterior
-    sampling = posterior.sampling if isinstance(posterior, Draws) else None
-    if sampling is not None and (sampling.rhat_max > GOOD_RHAT or sampling.ess_min < ENOUGH):
-        seen = f"the chains of the noise-aware model do not agree well enough: r-hat {sampling.rhat_max:.3f}"
-        wanted = f"ESS {sampling.ess_min:.0f} (wanted: at most {GOOD_RHAT}, at least {ENOUGH:.0f})"
-        return Status("unreliable", f"{seen}, {wanted}", "Pass more draws=, such as twice as many.")
+    chains = convergence(fit)
+    failed = unsettled(**chains)
+    if failed is not None:
+        return failed
     share = float(found.count.mean()) / len(found.prob_wrong)
     if share > TOO_MANY:
         seen = f"{share:.0%} of all records would have to be wrong"
@@ -149,7 +146,7 @@ def _status(fit: Fit, found: NumberSuspicion, confirmed: int) -> Status:
     if stands_out and found.doubt > NO_CUT:
         seen = "errors and natural extremes overlap: most of the errors that are expected cannot be named"
         return Status("checked", seen, "Check the first rows by hand; do not read prob_wrong as proof.")
-    if sampling is None:
+    if np.isnan(chains["ess"]):
         return Status("checked", "a Gaussian at the mode stands in for the posterior", "method='nuts' samples it.")
     known = f"{confirmed} reviewed records were wrong; " if confirmed else ""
     if stands_out:

@@ -22,7 +22,7 @@ from bayesrepair.ranking import ranked
 from bayesrepair.status import DataError
 from bayesrepair.suspects.finding import framed
 from bayesrepair.suspects.noise_evidence import GAUSSIAN, NoiseEvidence, noise_status
-from bayesrepair.suspects.result import Suspects
+from bayesrepair.suspects.result import Suspects, convergence
 from bayesrepair.suspects.suspicion import COUNT_DRAWS, Suspicion, class_probabilities
 
 
@@ -132,6 +132,7 @@ def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, floa
     surprising = -_log_mean([-m.scores["surprise"].reindex(ids).to_numpy() for m in each], share)
     speaks = _evidence(each, found, surprising, share)
     rhat, ess = _worst(each)
+    divergent = max(convergence(m.fit)["divergent"] for m in each)
     train = first.fit.rows.at(slice(0, first.evidence.training))
     frame = framed(first.fit, train, first.evidence, found, surprising)
     return PooledSuspects(
@@ -140,7 +141,7 @@ def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, floa
         scores=ranked(frame, "prob_wrong", first.plain.table),
         evidence=first.evidence,
         suspicion=found,
-        status=noise_status(speaks, rhat=rhat, ess=ess, stand_in=GAUSSIAN),
+        status=noise_status(speaks, rhat=rhat, ess=ess, divergent=divergent, stand_in=GAUSSIAN),
         seconds=sum(m.seconds for m in each),
         noise_evidence=speaks,
         members=tuple(each),
@@ -244,8 +245,10 @@ def _log_mean(scores: list[np.ndarray], share: np.ndarray) -> np.ndarray:
 
 def _worst(members: Sequence[Suspects]) -> tuple[float, float]:
     """Worst r̂ and smallest effective sample size of those that were sampled; nan where none was."""
-    sampled = [m for m in members if np.isfinite(m.rhat)]
-    return (max(m.rhat for m in sampled), min(m.ess for m in sampled)) if sampled else (np.nan, np.nan)
+    sampled = [m for m in members if np.isfinite(m.ess)]
+    if not sampled:
+        return np.nan, np.nan
+    return float(np.max([m.rhat for m in sampled])), min(m.ess for m in sampled)
 
 
 def _evidence(members: list[Suspects], found: Suspicion, surprising: np.ndarray, share: np.ndarray) -> NoiseEvidence:

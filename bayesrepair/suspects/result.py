@@ -45,9 +45,11 @@ class Expected(NamedTuple):
 
 
 def convergence(fit: Fit) -> dict[str, float]:
-    """Worst r̂ and smallest effective sample size; nan for a Laplace approximation."""
+    """Worst r̂, smallest effective sample size, share of divergent draws; nan, nan, 0 for a Laplace approximation."""
     sampling = fit.posterior.sampling if isinstance(fit.posterior, Draws) else None
-    return {"rhat": np.nan, "ess": np.nan} if sampling is None else {"rhat": sampling.rhat_max, "ess": sampling.ess_min}
+    if sampling is None:
+        return {"rhat": np.nan, "ess": np.nan, "divergent": 0.0}
+    return {"rhat": sampling.rhat_max, "ess": sampling.ess_min, "divergent": sampling.divergent}
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ class Suspects:
 
     @property
     def rhat(self) -> float:
-        """Worst r̂ over all parameters of the noise-aware fit; nan for a Laplace approximation."""
+        """Worst r̂ over all parameters of the noise-aware fit; nan for one chain or a Laplace approximation."""
         return convergence(self.fit)["rhat"]
 
     @property

@@ -111,6 +111,11 @@ def test_fit_travels_without_its_compiled_code(poisson_fit):
     np.testing.assert_array_equal(received.posterior.theta, poisson_fit.posterior.theta)
 
 
+def test_chains_that_are_not_tuned_are_refused():
+    with pytest.raises(MethodError, match="tune of at least 1"):
+        NutsSettings(tune=0)
+
+
 def static_graph(n_rows):
     """Normal mean with a graph that takes exactly ``n_rows`` rows at a time."""
     theta = pt.scalar("mean")

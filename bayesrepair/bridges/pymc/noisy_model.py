@@ -19,14 +19,17 @@ from bayesrepair.bridges.pymc.vectorised import Compiled, over_draws
 from bayesrepair.bridges.pymc.whitened import Whitening
 from bayesrepair.noise import HIGH, JITTER, LOW, SOURCE, Flips, Noise, with_source
 from bayesrepair.numerics.label_posterior import true_class, wrong
-from bayesrepair.posterior import Draws
+from bayesrepair.posterior import MANY_DIVERGE, Draws
 from bayesrepair.rows import Rows
 from bayesrepair.status import SamplingWarning
 
 TARGET_ACCEPT = 0.9  # at .8 one draw in some hundreds diverges where few labels are wrong
 BEND = 2.0  # of what the noise takes the hyperbolic sine of; see `Whitening`
-FIRST, FURTHER = 1 / 3, 1 / 5  # tuning of the first run and of each further one, in that of the plain fit
+SHARES = 1 / 3, 1 / 5  # tuning of the first run and of each further one, in that of the plain fit
+FEWEST_TUNED = 100  # … and at least so many steps, if the plain fit has them
 GROWTH = 1 / 2  # draws of a further run, in those of all runs before it
+MOST_DRAWS = 100_000  # of all chains together, beyond which no further run is begun
+WIDE = 200  # parameters beyond which only their spreads are taken from draws: correlations cost P² a gradient
 
 
 class NoisyPyMCModel(TrainablePyMCModel):
@@ -109,7 +112,8 @@ class NoisyPyMCModel(TrainablePyMCModel):
         What is sampled are coordinates z in which draws at hand have covariance I, θ = centre + L z (`Whitening`, which
         bends some parameters): at first those of the plain fit, with the prior of the noise, then all draws so far. So
         little tuning is needed, and for further runs less still. The mass matrix of the first run is diagonal plus low
-        rank, for rates of errors go along with the size of coefficients; later L knows that.
+        rank, for rates of errors go along with the size of coefficients; later L knows that. Of many parameters L has
+        the spreads alone, and the mass matrix stays as it is.
 
         Parameters
         ----------
@@ -123,7 +127,7 @@ class NoisyPyMCModel(TrainablePyMCModel):
             What every parameter should reach.
         gradients : float
             No further run is begun that would take more of them in all. (Not a time: the same seed is to give the same
-            draws on a busy machine.)
+            draws on a busy machine.) Nor is one where many trajectories diverge, or beyond `MOST_DRAWS`.
 
         Warns
         -----
@@ -133,7 +137,7 @@ class NoisyPyMCModel(TrainablePyMCModel):
         settings = self.clean.sampler.settings  # as they are now
         accept = max(settings.target_accept, TARGET_ACCEPT)
         size = settings.draws if draws is None else draws
-        first, further = (ceil(share * settings.tune) for share in (FIRST, FURTHER))
+        first, further = (max(ceil(share * settings.tune), min(settings.tune, FEWEST_TUNED)) for share in SHARES)
         settings = replace(settings, adaptation="low_rank", target_accept=accept, draws=size, tune=first)
         arrays, position = self._arrays(rows, with_outcome=True)
         weights = np.ones(len(rows))
@@ -155,12 +159,16 @@ class NoisyPyMCModel(TrainablePyMCModel):
             so_far, last = result.sampling, more.sampling
             assert so_far is not None  # as the sampler made them
             assert last is not None
-            good = so_far.rhat_max <= rhat and so_far.ess_min >= ess
-            settings = replace(settings, adaptation="diag", draws=ceil(GROWTH * so_far.draws), tune=further)
+            good = not so_far.rhat_max > rhat and so_far.ess_min >= ess  # of one chain r̂ is nan
+            if not coordinates.is_diagonal:
+                settings = replace(settings, adaptation="diag", tune=further)
+            settings = replace(settings, draws=max(ceil(GROWTH * so_far.draws), further))
             share = (settings.draws + settings.tune) / (last.draws + last.tune)  # of the last run's gradients
-            if good or (so_far.gradients or np.inf) + share * (last.gradients or np.inf) > gradients:
+            spent = (so_far.gradients or np.inf) + share * (last.gradients or np.inf)
+            if good or so_far.divergent > MANY_DIVERGE or spent > gradients or len(result) > MOST_DRAWS:
                 return diagnosed(result, so_far)
-            start, coordinates = _ends(result, settings.chains), Whitening.of(result, coordinates.bend)
+            start = _ends(result, settings.chains)
+            coordinates = Whitening.of(result, coordinates.bend, diagonal=coordinates.is_diagonal)
 
     def _first_coordinates(self, start: Draws, rng: np.random.Generator) -> Whitening:
         """Those of draws of the user's parameters, and of the noise under its prior."""
@@ -168,7 +176,8 @@ class NoisyPyMCModel(TrainablePyMCModel):
         theta[:, self.clean.n_params :] = self.transition.prior_draws(len(theta), rng)
         sizes = [int(np.prod(shape)) for shape in self.transition.shapes]
         bend = np.repeat([BEND if prior.is_bent else 0.0 for prior in self.transition.priors], sizes)
-        return Whitening.of(replace(start, theta=theta), np.concatenate([np.zeros(self.clean.n_params), bend]))
+        bend = np.concatenate([np.zeros(self.clean.n_params), bend])
+        return Whitening.of(replace(start, theta=theta), bend, diagonal=self.n_params > WIDE)
 
     def truth(self, theta: np.ndarray, rows: Rows) -> np.ndarray:
         """Probability of each true class, given the parameters and the given outcome: (S, P) → (S, N, K)."""

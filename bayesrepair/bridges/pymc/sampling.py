@@ -61,11 +61,11 @@ class NutsSettings:
     backend: str = "numba"
 
     def __post_init__(self) -> None:
-        for name in ("draws", "chains"):
+        for name in ("draws", "chains", "tune"):
             if getattr(self, name) < 1:
                 raise MethodError(f"{name} of at least 1", f"{getattr(self, name)}")
-        if self.tune < 0 or not 0 < self.target_accept < 1:
-            raise MethodError("tune >= 0 and target_accept between 0 and 1", f"tune={self.tune}, {self.target_accept=}")
+        if not 0 < self.target_accept < 1:
+            raise MethodError("target_accept between 0 and 1", f"{self.target_accept}")
         if self.backend not in BACKENDS:
             raise MethodError("backend='numba' or 'jax'", repr(self.backend))
         if self.backend == "jax" and find_spec("jax") is None:
@@ -174,10 +174,12 @@ class RefitSampler:
         _refuse_discrete(self.graph)
         _refuse_weights(weights, len(position))
         gradient = self._with_rows(inputs, position, weights)
-        if coordinates is not None and isinstance(start, Draws):
+        if coordinates is None:
+            compiled = gradient.target(self.graph, _starting_points(self.graph.initial, start))
+        elif isinstance(start, Draws):
             compiled = whitened_target(gradient, self.graph, start, coordinates)
         else:
-            compiled = gradient.target(self.graph, _starting_points(self.graph.initial, start))
+            raise MethodError("draws to start from in other coordinates", f"start={type(start).__name__}")
         started = time.perf_counter()
         draws = run_nuts(compiled, self.graph, settings, seed=int(rng.integers(2**31)))
         if coordinates is not None:

@@ -1,4 +1,4 @@
-"""The compiled density in coordinates in which some draws have covariance I: what a short run starts from."""
+"""The compiled density in coordinates in which some draws have covariance I: what runs sample that start from draws."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bayesrepair.bridges.pymc.compiled_density import DENSITY, EXPANDED
 from bayesrepair.bridges.pymc.compiled_gradient import CompiledGradient
 from bayesrepair.bridges.pymc.graph import RowGraph
 from bayesrepair.bridges.pymc.jax_gradient import JaxGradient
-from bayesrepair.numerics.covariance import covariance_factor
+from bayesrepair.numerics.covariance import covariance_factor, spread
 from bayesrepair.numerics.simd import kernel
 from bayesrepair.posterior import Draws
 
-_WORDS = 5  # of the record that nutpie hands to a density: addresses
+_WORDS = 6  # of the record that nutpie hands to a density: addresses, and whether L is a diagonal
 _typed: Any = intrinsic  # a function of the typing context as well, which callers leave out
 
 
@@ -37,8 +37,8 @@ class Whitening:
     Parameters
     ----------
     centre : array, shape (P,)
-    factor : array, shape (P, P)
-        Lower triangular L.
+    factor : array, shape (P, P) or (P,)
+        Lower triangular L, or its diagonal where there is nothing else.
     bend : array, shape (P,)
         b.
     """
@@ -48,22 +48,33 @@ class Whitening:
     bend: np.ndarray
 
     @classmethod
-    def of(cls, draws: Draws, bend: np.ndarray | None = None) -> Whitening:
-        """The coordinates in which weighted draws have mean 0 and covariance I; without a bend by default."""
+    def of(cls, draws: Draws, bend: np.ndarray | None = None, *, diagonal: bool = False) -> Whitening:
+        """The coordinates in which weighted draws have mean 0 and covariance I, or (``diagonal``) variances of 1."""
         bend = np.zeros(draws.theta.shape[1]) if bend is None else bend
         u = _stretched(draws.theta, bend)
-        return cls(draws.weights @ u, covariance_factor(u, draws.weights), bend)
+        factor = spread if diagonal else covariance_factor
+        return cls(draws.weights @ u, factor(u, draws.weights), bend)
+
+    @property
+    def is_diagonal(self) -> bool:
+        """Whether correlations are left alone."""
+        return self.factor.ndim == 1
 
     def theta(self, z: np.ndarray) -> np.ndarray:
         """Back from z, (P,) → (P,)."""
-        theta = self.centre + self.factor @ z
+        theta = self.centre + (self.factor * z if self.is_diagonal else self.factor @ z)
         bent = self.bend > 0
         theta[bent] = self.bend[bent] * np.arcsinh(theta[bent] / self.bend[bent])
         return theta
 
     def z(self, theta: np.ndarray) -> np.ndarray:
         """Whitened coordinates, (P,) → (P,)."""
-        return solve_triangular(self.factor, _stretched(theta, self.bend) - self.centre, lower=True)
+        apart = _stretched(theta, self.bend) - self.centre
+        return apart / self.factor if self.is_diagonal else solve_triangular(self.factor, apart, lower=True)
+
+    def pulled_back(self, slope: np.ndarray) -> np.ndarray:
+        """``Lᵀ`` times a gradient in u, (P,) → (P,)."""
+        return self.factor * slope if self.is_diagonal else slope @ self.factor
 
     def slope(self, theta: np.ndarray) -> np.ndarray:
         """``dθ/du = 1 / cosh(θ / b)``, (..., P) → (..., P)."""
@@ -115,7 +126,7 @@ def whitened_target(
         value, slope = gradient.at(theta)
         narrow, curved = whitening.slope(theta), whitening.bend > 0
         slope[curved] -= np.tanh(theta[curved] / whitening.bend[curved]) / whitening.bend[curved]
-        return value + float(np.log(narrow).sum()), (slope * narrow) @ whitening.factor
+        return value + float(np.log(narrow).sum()), whitening.pulled_back(slope * narrow)
 
     return callable_target(graph, density, whitening.theta, first)
 
@@ -125,12 +136,13 @@ def _compiled(model: Any, whitening: Whitening, first: Callable[[Any], np.ndarra
     arrays = [np.array(part, dtype=float, order="C") for part in (whitening.centre, whitening.factor, whitening.bend)]
     density, drawn = _machine_code()
     addresses = [model.compiled_logp_func.address, model.user_data.ctypes.data, *(part.ctypes.data for part in arrays)]
+    record = np.array([*addresses, whitening.is_diagonal], dtype=np.uint64)
     return replace(
         model,
         compiled_logp_func=density,
         compiled_expand_func=drawn,
         initial_point_func=first,
-        user_data=np.array(addresses, dtype=np.uint64),
+        user_data=record,
         logp_func=(model, arrays),  # what lies at these addresses lives as long as the result
     )
 
@@ -165,20 +177,24 @@ def _at(_typing: Any, address: Any) -> Any:
 
 @kernel
 def _theta(size: Any, z: Any, record: Any, out: Any) -> None:
-    """θ of z; the record has the addresses of density, its data, centre, L and b."""
+    """θ of z; the record has the addresses of density, its data, centre, L and b, and whether L is a diagonal."""
     centre, factor = numba.carray(_at(record[2]), (size,)), numba.carray(_at(record[3]), (size, size))
-    bend = numba.carray(_at(record[4]), (size,))
+    bend, scale = numba.carray(_at(record[4]), (size,)), numba.carray(_at(record[3]), (size,))
     for i in range(size):
         total = centre[i]
-        for j in range(i + 1):
-            total += factor[i, j] * z[j]
+        if record[5]:
+            total += scale[i] * z[i]
+        else:
+            for j in range(i + 1):
+                total += factor[i, j] * z[j]
         out[i] = bend[i] * np.arcsinh(total / bend[i]) if bend[i] > 0 else total
 
 
 @kernel
 def _pulled_back(size: Any, theta: Any, slope: Any, record: Any, out: Any) -> float:
     """The gradient in z from that in θ, and log |dθ/du|."""
-    factor, bend = numba.carray(_at(record[3]), (size, size)), numba.carray(_at(record[4]), (size,))
+    factor, scale = numba.carray(_at(record[3]), (size, size)), numba.carray(_at(record[3]), (size,))
+    bend = numba.carray(_at(record[4]), (size,))
     log_jacobian = 0.0
     for j in range(size):
         out[j] = 0.0
@@ -188,8 +204,11 @@ def _pulled_back(size: Any, theta: Any, slope: Any, record: Any, out: Any) -> fl
             wide = np.cosh(theta[i] / bend[i])
             log_jacobian -= np.log(wide)
             pull = (pull - np.tanh(theta[i] / bend[i]) / bend[i]) / wide
-        for j in range(i + 1):
-            out[j] += factor[i, j] * pull
+        if record[5]:
+            out[i] = scale[i] * pull
+        else:
+            for j in range(i + 1):
+                out[j] += factor[i, j] * pull
     return log_jacobian
 
 

@@ -55,7 +55,7 @@ def _worth_of_review(suspects: Suspects, k: int) -> str:
 def asked(suspects: Suspects, facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> Section:
     """Data, model, sampling, remarks."""
     posterior = [("r-hat", decimals(suspects.rhat, 3)), ("Effective draws", whole(suspects.ess))]
-    sampled = posterior if np.isfinite(suspects.rhat) else [("Posterior", "Gaussian at the mode")]
+    sampled = posterior if np.isfinite(suspects.ess) else [("Posterior", "Gaussian at the mode")]
     heard = [("Heard", suspects.heard)] if isinstance(suspects, PooledSuspects) else []
     known = int(suspects.evidence.trusted.sum())
     rows = [("Rows", whole(len(suspects))), ("Rows known to be right", whole(known))]
