@@ -31,7 +31,8 @@ Method = Literal["auto", "nuts", "laplace"]
 MANY_ROWS = 100_000  # beyond it method="auto" is the Laplace approximation
 TIMES_PLAIN = 3.0  # sampling may go on for so many times as long as that of the plain fit took, or for what is quick
 GRADIENT_PRICE = 1.5  # of a noise-aware gradient, in plain ones: measured 1.4 (two classes) and 1.45 (three)
-QUICK, QUICK_CELLS = 4_000_000, 1e11  # gradients, and gradients × (rows × P + P²), always allowed: a CPU minute or so
+FEW_GRADIENTS, MANY_GRADIENTS = 300_000, 4_000_000  # that are always allowed: at least, and at most
+QUICK = 1e11  # … and between them so many gradients × (rows × P + P²): a minute of a processor or so
 PRIOR_DRAWS = 4000
 LEVEL = "label_noise_level"  # parameter along which the posterior is skew
 LEVELS = (-5.5, -4.5, -3.7, -3.0, -2.4, -1.9, -1.4, -0.9, -0.4, 0.2, 0.9, 1.6)  # rates of .2 to 42 %
@@ -264,8 +265,8 @@ def _sampled(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator, draws
     """Chains from draws of the plain fit and low noise, until they agree or have taken too many gradients."""
     sampling = fit.posterior.sampling if isinstance(fit.posterior, Draws) else None
     plain = 0 if sampling is None else sampling.gradients or 0
-    quick = min(QUICK, QUICK_CELLS / (len(rows) * model.n_params + model.n_params**2))
-    most = max(quick, TIMES_PLAIN / GRADIENT_PRICE * plain)
+    quick = QUICK / (len(rows) * model.n_params + model.n_params**2)
+    most = max(min(max(quick, FEW_GRADIENTS), MANY_GRADIENTS), TIMES_PLAIN / GRADIENT_PRICE * plain)
     start = model.started(fit.draws, rng)
     return model.sampled(rows, start=start, rng=rng, draws=draws, rhat=GOOD_RHAT, ess=ENOUGH, gradients=most)
 
