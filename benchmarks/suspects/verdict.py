@@ -96,7 +96,8 @@ def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
 def _judged(what: str, interval: tuple[float, float, float], goal: float, pairs: int) -> str:
     mean, low, high = interval
     verdict = _word(mean >= goal and low > 0)
-    return f"{what}: {mean:+.3f} [{low:+.3f}, {high:+.3f}], {pairs} pairs; goal ≥ {goal} and above 0: {verdict}."
+    seen = f"{mean:+.4f} [{low:+.3f}, {high:+.3f}], mean over cells, {pairs} pairs"
+    return f"{what}: {seen}; goal ≥ {goal} and above 0: {verdict}."
 
 
 def _word(passed: bool) -> str:
