@@ -256,10 +256,12 @@ def dropped(frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     return table.rename(columns=columns).reindex([m for m in methods if m in table.index])
 
 
-def report(*, about: str, methods: Sequence[str], write: bool, reference: str, peers: Mapping[str, Any]) -> None:
-    """Print the verdict and, if asked, write the results."""
+def report(
+    *, about: str, methods: Sequence[str], write: bool, reference: str, peers: Mapping[str, Any], seeds: range
+) -> None:
+    """Print the verdict of some seeds and, if asked, write the results; those that do not begin at 0 to their own."""
     frame = pd.DataFrame(collected())
-    if frame.empty or "ap" not in frame:
+    if frame.empty or "ap" not in (frame := frame[frame["seed"].isin(seeds)].reset_index(drop=True)):
         print("nothing measured yet")
         return
     planted = frame[frame["method"] == reference].set_index(["data", "noise", "seed"])["planted"]
@@ -271,10 +273,12 @@ def report(*, about: str, methods: Sequence[str], write: bool, reference: str, p
         verdict += rules_of_calibration(frame, table, name) + rules_of_sampling(sampled(frame, name), name)
     print("\n".join(verdict))
     if write:
-        print(f"written to {_written(frame, about, verdict, tables, methods, reference, at_d)}")
+        name = f"suspects-from-seed-{seeds.start}" if seeds.start else "suspects"
+        print(f"written to {_written(name, frame, about, verdict, tables, methods, reference, at_d)}")
 
 
 def _written(
+    name: str,
     frame: pd.DataFrame,
     about: str,
     verdict: list[str],
@@ -287,16 +291,16 @@ def _written(
     rival = best_peer(frame, at_d)
     if not (gain := by_cell(gains(frame, OURS, rival, list(DATA)))).empty:
         parts += [f"## Gain in average precision: ours − {rival} (95 % intervals)", markdown(gain)]
-    for name, table in tables.items():
+    for method, table in tables.items():
         if not table.empty:
-            parts += [f"## Calibration of {name}", markdown(table)]
-        for title, other in (("Who is heard in", pooled(frame, name)), ("Sampling of", sampled(frame, name))):
+            parts += [f"## Calibration of {method}", markdown(table)]
+        for title, other in (("Who is heard in", pooled(frame, method)), ("Sampling of", sampled(frame, method))):
             if not other.empty:
-                parts += [f"## {title} {name}", markdown(other)]
+                parts += [f"## {title} {method}", markdown(other)]
     parts += ["## After dropping K rows (mean over logistic cells)", markdown(dropped(frame, [reference, *methods]))]
     errors = frame[frame["error"].notna()] if "error" in frame else frame.iloc[:0]
     if len(errors):
         parts += ["## Broken", markdown(errors.groupby(["method", "error"]).size().rename("lines").to_frame())]
     parts += ["## Average precision (mean over seeds; in brackets: on so many)"]
-    columns = [name for name in frame if name not in NOT_TABULATED]
-    return save("suspects", frame[columns], table=means(frame, "ap", methods), about="\n\n".join(parts))
+    columns = [column for column in frame if column not in NOT_TABULATED]
+    return save(name, frame[columns], table=means(frame, "ap", methods), about="\n\n".join(parts))
