@@ -21,9 +21,7 @@ def total(values: np.ndarray) -> np.ndarray:
     array([[8.],
            [1.]])
     """
-    if values.shape[-1] > FEW:
-        return np.sum(values, axis=-1, keepdims=True)
-    return _over_slices(np.add, values)
+    return _reduced(np.add, values)
 
 
 def largest(values: np.ndarray) -> np.ndarray:
@@ -35,10 +33,10 @@ def largest(values: np.ndarray) -> np.ndarray:
     array([[5. ],
            [0.5]])
     """
+    return _reduced(np.maximum, values)
+
+
+def _reduced(function: np.ufunc, values: np.ndarray) -> np.ndarray:
     if values.shape[-1] > FEW:
-        return np.max(values, axis=-1, keepdims=True)
-    return _over_slices(np.maximum, values)
-
-
-def _over_slices(function: np.ufunc, values: np.ndarray) -> np.ndarray:
+        return np.asarray(function.reduce(values, axis=-1, keepdims=True))
     return np.asarray(reduce(function, np.moveaxis(values, -1, 0)))[..., None]
