@@ -1,5 +1,7 @@
 """Suspects of several models, pooled."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from bayesrepair.reporting.suspects_page import report_suspects
 from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.status import DataError
 from bayesrepair.suspects.forest import out_of_bag
+from bayesrepair.suspects.pooling import _worst
 
 CLASSES = ["ant", "bee", "cow"]
 
@@ -139,6 +142,16 @@ def test_further_rows_may_be_known_to_be_right(world, members, pooled):
 def test_the_page_says_who_was_heard(pooled, tmp_path):
     page = report_suspects(pooled, tmp_path / "page.html").read_text()
     assert f"left-out labels: {pooled.heard}." in page
+
+
+@pytest.mark.parametrize(
+    ("rhats", "worst"), [((1.002, 1.03), 1.03), ((1.002, np.nan), np.nan), ((np.nan, 1.2), 1.2), ((1.0, 1.004), 1.004)]
+)
+def test_the_worst_chains_speak_for_the_pool(rhats, worst):
+    sampled = [SimpleNamespace(rhat=rhat, ess=500.0 + k) for k, rhat in enumerate(rhats)]
+    rhat, ess = _worst([*sampled, SimpleNamespace(rhat=np.nan, ess=np.nan)])  # the last was not sampled
+    np.testing.assert_equal(rhat, worst)
+    assert ess == 500.0
 
 
 def test_what_is_said(pooled):

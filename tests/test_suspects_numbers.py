@@ -1,5 +1,6 @@
 """Measurements and counts that may be wrong: densities against hand-written ones, planted errors, clean data."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.noise import with_source
 from bayesrepair.number_noise import NumberNoise
 from bayesrepair.status import DataError, MethodError, RepairWarning, UnsupportedModelError
-from bayesrepair.suspects.number_suspects import NUMBER_COLUMNS, NumberSuspects
+from bayesrepair.suspects.number_suspects import NUMBER_COLUMNS, NumberSuspects, _status
 from bayesrepair.suspects.suspicion import evidence
 from benchmarks.models.radon import radon
 from benchmarks.models.roaches import poisson
@@ -293,6 +294,15 @@ def test_planted_errors_come_first(planted):
     assert low <= len(planted.bad) <= high
     assert suspects.expected_precision(12).low > 0.8
     assert suspects.status.level == "ok", suspects.status
+
+
+def test_one_chain_is_not_taken_for_agreement(planted):
+    fit = planted.suspects.fit
+    sampling = replace(fit.posterior.sampling, chains=1, rhat_max=np.nan)
+    alone = br.Fit(fit.model, fit.rows, replace(fit.posterior, sampling=sampling), table=fit.table)
+    status = _status(alone, planted.suspects.suspicion, 0)
+    assert status.level == "checked"
+    assert "single chain" in status.message
 
 
 def test_trusted_rows_groups_and_errors(planted):

@@ -8,8 +8,9 @@ import pytest
 from conftest import SAMPLING
 
 import bayesrepair as br
-from bayesrepair.bridges.pymc.noisy_model import MOST_DRAWS, joined
-from bayesrepair.posterior import MANY_DIVERGE, Draws, Sampling
+from bayesrepair.bridges.pymc import noisy_model
+from bayesrepair.bridges.pymc.noisy_model import joined
+from bayesrepair.posterior import Draws, Sampling
 from bayesrepair.predictive import mean_prediction
 from bayesrepair.suspects.noise_evidence import unsettled
 from tests.test_suspects import fit_of, logistic, table
@@ -128,7 +129,11 @@ def test_chains_that_do_not_agree_go_on(base, found):
     assert once.draws == 40
     assert once.ess_min < 200
     more = model.sampled(rows, rng=np.random.default_rng(0), gradients=1e9, **wanted).sampling
-    assert more.draws > once.draws
+    longer = SAMPLING["tune"] // 5
+    schedule = [40]
+    while schedule[-1] < more.draws:
+        schedule.append(schedule[-1] + max(-(-schedule[-1] // 2), longer))
+    assert more.draws == schedule[-1] > once.draws
     assert more.ess_min >= 200
     assert more.rhat_max <= 1.05
     assert more.gradients > once.gradients
@@ -155,19 +160,40 @@ def test_one_chain_goes_on_until_its_draws_suffice_and_says_that_it_is_alone(bas
     assert "Gaussian" not in suspects.status.message
 
 
-def test_hardly_tuned_chains_stop_or_agree(base, found):
+@pytest.mark.parametrize(("plain", "first"), [(20, 20), (150, 100), (600, 200)])
+def test_little_tuning_is_not_cut(base, found, plain, first):
+    sampling = sampled_with(base, found, plain, gradients=0.0)
+    assert sampling.tune == first
+
+
+def sampled_with(base, found, tuned, *, gradients):
+    """How a first run of thirty draws, which cannot agree, went on."""
     suspects, _ = found[0]
     model, before = suspects.fit.model, base.model.sampler.settings
     start = model.started(suspects.plain.draws, np.random.default_rng(0))
-    base.model.sampler.settings = replace(before, tune=5)
+    base.model.sampler.settings = replace(before, tune=tuned)
     try:
-        wanted = {"start": start, "draws": 300, "rhat": 1.01, "ess": 400.0, "gradients": 1e9}
-        sampling = model.sampled(suspects.fit.rows, rng=np.random.default_rng(0), **wanted).sampling
+        wanted = {"start": start, "draws": 30, "rhat": 1.01, "ess": 400.0, "gradients": gradients}
+        return model.sampled(suspects.fit.rows, rng=np.random.default_rng(0), **wanted).sampling
     finally:
         base.model.sampler.settings = before
-    agreed = sampling.rhat_max <= 1.01 and sampling.ess_min >= 400
-    assert agreed or sampling.divergent > MANY_DIVERGE or sampling.draws * sampling.chains > MOST_DRAWS
-    assert sampling.draws * sampling.chains < 2 * MOST_DRAWS
+
+
+def test_chains_do_not_go_on_where_many_diverge(base, found, monkeypatch):
+    sampler = found[0][0].fit.model.sampler
+    before = sampler.sample
+
+    def diverging(*given, **named):
+        draws = before(*given, **named)
+        return replace(draws, sampling=replace(draws.sampling, divergences=len(draws) // 50))
+
+    monkeypatch.setattr(sampler, "sample", diverging)
+    assert sampled_with(base, found, 500, gradients=1e9).draws == 30
+
+
+def test_chains_do_not_go_on_beyond_so_many_draws(base, found, monkeypatch):
+    monkeypatch.setattr(noisy_model, "MOST_DRAWS", 100)
+    assert sampled_with(base, found, 500, gradients=1e9).draws == 30  # of four chains
 
 
 def test_chains_that_diverge_are_not_to_be_trusted():

@@ -79,7 +79,7 @@ def find_suspects(
         100 000 rows.
     draws : int, optional
         Draws of each chain, at first; as many as refits of the plain fit take by default. Chains that do not agree go
-        on, for up to twice the gradients of the plain fit, or a CPU minute or so if that is longer.
+        on, for up to twice the gradients of the plain fit, or some CPU minutes if that is longer.
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler, whose workers look at the rows; the sampling stays here.
     progressbar : bool

@@ -17,6 +17,7 @@ CLEAR = 0.95  # weight of the noise-aware model from which on its word is taken
 MUCH_OVERLAP = 0.1  # share of records that are exceptions by nature, beyond which the model's shape matters
 
 GAUSSIAN = "a Gaussian at the mode stands in for the posterior; of a PyMC model method='nuts' samples it"
+ALONE = "a single chain has no other to disagree with"
 _ASK = "Have the first rows checked before the others, and pass what was found as reviewed=."
 _SHAPE = "Give the model more shape, such as from_table(..., basis='auto')."
 
@@ -179,7 +180,7 @@ def noise_status(
     if np.isnan(ess):
         doubts.append(stand_in)
     elif np.isnan(rhat):
-        doubts.append("a single chain has no other to disagree with")
+        doubts.append(ALONE)
     if doubts:
         remedy = _ASK if evidence.shape == "ok" else f"{_SHAPE} {_ASK}"
         return Status("checked", f"{'; '.join(doubts)}; {evidence}", remedy)

@@ -13,7 +13,7 @@ from bayesrepair.predictive import given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, Status
-from bayesrepair.suspects.noise_evidence import unsettled
+from bayesrepair.suspects.noise_evidence import ALONE, unsettled
 from bayesrepair.suspects.number_suspicion import NumberSuspicion, number_suspicion
 from bayesrepair.suspects.result import Suspects, convergence
 from bayesrepair.suspects.reviewed_rows import Reviewed
@@ -148,6 +148,8 @@ def _status(fit: Fit, found: NumberSuspicion, confirmed: int) -> Status:
         return Status("checked", seen, "Check the first rows by hand; do not read prob_wrong as proof.")
     if np.isnan(chains["ess"]):
         return Status("checked", "a Gaussian at the mode stands in for the posterior", "method='nuts' samples it.")
+    if np.isnan(chains["rhat"]):
+        return Status("checked", ALONE, "Let the refits have several chains, such as chains=4.")
     known = f"{confirmed} reviewed records were wrong; " if confirmed else ""
     if stands_out:
         return Status("ok", f"{known}wrong records stand apart")

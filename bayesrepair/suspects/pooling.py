@@ -21,7 +21,7 @@ from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.status import DataError
 from bayesrepair.suspects.finding import framed
-from bayesrepair.suspects.noise_evidence import GAUSSIAN, NoiseEvidence, noise_status
+from bayesrepair.suspects.noise_evidence import GAUSSIAN, GOOD_RHAT, NoiseEvidence, noise_status
 from bayesrepair.suspects.result import Suspects, convergence
 from bayesrepair.suspects.suspicion import COUNT_DRAWS, Suspicion, class_probabilities
 
@@ -244,11 +244,17 @@ def _log_mean(scores: list[np.ndarray], share: np.ndarray) -> np.ndarray:
 
 
 def _worst(members: Sequence[Suspects]) -> tuple[float, float]:
-    """Worst r̂ and smallest effective sample size of those that were sampled; nan where none was."""
+    """Worst r̂ and smallest effective sample size of those that were sampled; nan where none was.
+
+    A single chain has no r̂: that is the worst, unless others disagree.
+    """
     sampled = [m for m in members if np.isfinite(m.ess)]
     if not sampled:
         return np.nan, np.nan
-    return float(np.max([m.rhat for m in sampled])), min(m.ess for m in sampled)
+    known = [m.rhat for m in sampled if np.isfinite(m.rhat)]
+    worst = max(known, default=np.nan)
+    alone = len(known) < len(sampled) and not worst > GOOD_RHAT
+    return np.nan if alone else worst, min(m.ess for m in sampled)
 
 
 def _evidence(members: list[Suspects], found: Suspicion, surprising: np.ndarray, share: np.ndarray) -> NoiseEvidence:
