@@ -9,7 +9,7 @@ the prediction of the *true* outcome. One specification for each kind of outcome
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
@@ -196,24 +196,32 @@ Noise = LabelNoise | NumberNoise
 
 
 def noise_for(
-    outcome: Outcome, mechanism: Mechanism, *, groups: int, trusted: bool, reviewed: np.ndarray | None = None
+    outcome: Outcome, noise: Mechanism | Noise, *, groups: int, trusted: bool, reviewed: np.ndarray | None = None
 ) -> Noise:
-    """The specification for a kind of outcome.
+    """The specification for a kind of outcome; of one that is given, groups and what is known are filled in.
 
     Raises
     ------
     MethodError
         If the mechanism is unknown, or none for such outcomes.
     """
-    _refuse_unknown(mechanism)
-    if outcome.kind != "class":
-        if mechanism == "class":
-            got = f"'class' for the {outcome.kind} outcome {outcome.name!r}"
-            raise MethodError("noise='auto'", got, "Only classes have rates of their own.")
-        found: Any = () if reviewed is None else tuple(map(tuple, reviewed[:, 0].tolist()))
-        return NumberNoise(groups=groups, trusted=trusted, reviewed=found)
+    of_classes = outcome.kind == "class"
     counts: Any = () if reviewed is None else tuple(tuple(map(tuple, of_group)) for of_group in reviewed.tolist())
-    return LabelNoise(mechanism, groups=groups, trusted=trusted, reviewed=counts)
+    found: Any = () if reviewed is None else tuple(map(tuple, reviewed[:, 0].tolist()))
+    known: dict[str, Any] = {"groups": groups, "trusted": trusted, "reviewed": counts if of_classes else found}
+    if not isinstance(noise, str):
+        fitting = LabelNoise if of_classes else NumberNoise
+        if not isinstance(noise, fitting):
+            wanted = f"a {fitting.__name__} for the {outcome.kind} outcome {outcome.name!r}"
+            raise MethodError(wanted, type(noise).__name__)
+        return replace(noise, **known)
+    _refuse_unknown(noise)
+    if of_classes:
+        return LabelNoise(noise, **known)
+    if noise == "class":
+        got = f"'class' for the {outcome.kind} outcome {outcome.name!r}"
+        raise MethodError("noise='auto'", got, "Only classes have rates of their own.")
+    return NumberNoise(**known)
 
 
 @dataclass(frozen=True, eq=False)

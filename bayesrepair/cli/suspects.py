@@ -37,8 +37,8 @@ def suspects(
         BasisName, typer.Option(help="Beside the columns: nothing, curves, surfaces, or what the rows ask for.")
     ] = "linear",
     row_id: Annotated[str | None, typer.Option("--id", help="Column of row ids; by default rows count from 0.")] = None,
-    forest: Annotated[
-        bool, typer.Option(help="Hear a forest of the same columns too, as far as it predicts (classes only).")
+    opinions: Annotated[
+        bool, typer.Option(help="Hear a discriminant and a forest too, as far as they predict (classes only).")
     ] = True,
     review: Annotated[
         int | None, typer.Option(min=1, help="Rows in review.csv; by default all with P(wrong) of .1, at least 20.")
@@ -76,7 +76,7 @@ def suspects(
         settings = {
             "table": str(table.absolute()), "target": given.target, "id": given.row_id, "annotator": given.group,
             "header": header, "formula": formula, "family": family, "basis": basis, "noise": noise, "inference": method,
-            "draws": draws, "forest": forest, "seed": seed,
+            "draws": draws, "opinions": opinions, "seed": seed,
             "reviewed": None if reviewed is None else str(reviewed.absolute()),
         }  # fmt: skip
         with (
@@ -85,7 +85,7 @@ def suspects(
             heard_warnings(voice.warn) as heard,
         ):
             found = diagnosis.find_wrong_labels(
-                tables, trusted=known, reviewed=stood, noise=noise, method=method, forest=forest, review=review,
+                tables, trusted=known, reviewed=stood, noise=noise, method=method, opinions=opinions, review=review,
                 draws=draws, title=f"{table.name}: {given.target}", settings=settings, notes=(decided,), client=client,
                 random_seed=seed, tell=voice.tell,
             ).noting(heard)  # fmt: skip

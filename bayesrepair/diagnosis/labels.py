@@ -104,7 +104,7 @@ def find_wrong_labels(
     reviewed: Mapping[Any, Any] | None = None,
     noise: Mechanism = "auto",
     method: Method = "auto",
-    forest: bool = True,
+    opinions: bool = True,
     review: int | None = None,
     draws: int = 1000,
     title: str = "Suspects",
@@ -130,8 +130,9 @@ def find_wrong_labels(
         What stood in rows that were reviewed; see `bayesrepair.find_suspects`.
     noise, method
         See `bayesrepair.find_suspects`.
-    forest : bool
-        Whether a forest of the same columns is heard too, where there are classes; see `Suspects.with_forest`.
+    opinions : bool
+        Whether a discriminant and a forest of the same columns are heard too, where there are classes; see
+        `Suspects.with_discriminant` and `Suspects.with_forest`.
     review : int, optional
         How many rows to hand out.
     draws : int
@@ -164,9 +165,9 @@ def find_wrong_labels(
             fit, trusted=_trusted(fit, tables, trusted), reviewed=reviewed, noise=noise, groups=groups, method=method,
             client=client, progressbar=progressbar, random_seed=random_seed,
         )  # fmt: skip
-    if forest and tables.recipe.target.classes:
-        with steps.step("forest", "Asking a forest of the same columns"):
-            pooled = found.with_forest(random_seed=random_seed)
+    if opinions and tables.recipe.target.classes:
+        with steps.step("opinions", "Asking a discriminant and a forest of the same columns"):
+            pooled = found.with_discriminant(random_seed=random_seed).with_forest(random_seed=random_seed)
         steps.note(f"Heard as far as they predict left-out labels: {pooled.heard}.")
         found = pooled
     k = None if review is None else min(review, len(found))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.fit import Fit, Repaired, as_fit
-from bayesrepair.noise import Mechanism
+from bayesrepair.noise import Mechanism, Noise
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
@@ -33,7 +33,7 @@ def find_suspects(
     *,
     trusted: Any = None,
     reviewed: Reviewed | None = None,
-    noise: Mechanism = "auto",
+    noise: Mechanism | Noise = "auto",
     groups: str | pd.Series | Iterable[Any] | None = None,
     method: Method = "auto",
     draws: int | None = None,
@@ -68,9 +68,9 @@ def find_suspects(
         a fit that `bayesrepair.review.Decisions` repaired. Rows are reviewed because they are suspicious; taken as
         ``trusted``, they would make the rest look cleaner than it is. What stood in the table before is what the
         fit had before its edits; a mapping gives it outright.
-    noise : {"auto", "uniform", "class"}
-        See `bayesrepair.noise.LabelNoise`. There is no "none": without noise no label can be wrong; the ranking of such
-        a model is the column ``surprise``, or `bayesrepair.suspects.surprise`.
+    noise : {"auto", "uniform", "class"}, LabelNoise or NumberNoise
+        See `bayesrepair.noise.LabelNoise`; one of your own has other priors. There is no "none": without noise no label
+        can be wrong; the ranking of such a model is the column ``surprise``, or `bayesrepair.suspects.surprise`.
     groups : str, Series or array, optional
         Column of the fit's table, labels by row id, or one label a training row: who or what gave the label. Each
         group gets an error rate of its own, shrunk towards the others. Missing: nothing known.
@@ -127,7 +127,7 @@ def find_suspects(
 def suspects_among(
     fit: Fit,
     known: Evidence,
-    noise: Mechanism,
+    noise: Mechanism | Noise,
     *,
     method: Method,
     rng: np.random.Generator,

@@ -2,27 +2,19 @@
 
 A regression calls what bends an error; a forest bends, but sees no line where there is one. Each row is judged by the
 trees that did not see it. What they saw are no labels, which teach their errors, but the probabilities of the true
-classes that the other suspects have.
+classes that the others have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from sklearn.ensemble import ExtraTreesRegressor
 
-from bayesrepair.fit import Fit
-from bayesrepair.noise import SOURCE, LabelNoise, Noisy
-from bayesrepair.predictive import class_names, given_outcome
-from bayesrepair.rows import Rows
-from bayesrepair.status import DataError
-from bayesrepair.suspects.finding import suspects_among
+from bayesrepair.noise import LabelNoise, Noisy
+from bayesrepair.suspects.opinion import features_of, opinion
 from bayesrepair.suspects.result import Suspects
-from bayesrepair.suspects.suspicion import Suspicion, class_probabilities
 
 TREES, LEAF = 500, 5
 SLOPE, SLOPE_SD = 5.0, 2.0  # of the recalibration: votes of many trees are far too timid
@@ -69,24 +61,12 @@ def forest_opinion(
     ----------
     Geurts, Ernst, Wehenkel (2006), doi:10.1007/s10994-006-6226-1. Breiman (1996), Out-of-bag estimation.
     """
-    from bayesrepair.pred_probs import calibrated_fit
-
-    if not isinstance(suspects.suspicion, Suspicion):
-        raise DataError("suspects of classes", f"of {suspects.plain.model.outcome.name!r}, which is a number")
-    known = suspects.evidence
-    x = _numbers(suspects.plain, known.rows) if features is None else _checked(features, len(known.rows))
-    names = class_names(suspects.plain)
-    given = given_outcome(suspects.plain, known.rows)
-    truth, _ = class_probabilities(suspects.fit, suspects.fit.rows.at(slice(0, len(known.rows))))
-    votes = out_of_bag(x, truth, trees=trees, leaf=leaf, seed=random_seed)
-    fit = calibrated_fit(given, votes, classes=list(names), row=known.rows.index, slope=SLOPE, slope_sd=SLOPE_SD)
-    table = suspects.plain.table
-    fit = Fit(fit.model, fit.rows, fit.posterior, table=None if table is None else table.reindex(fit.rows.index))
-    first = suspects.fit.model
-    assert isinstance(first, Noisy)
-    assert isinstance(first.noise, LabelNoise)  # of classes
-    rng = np.random.default_rng(random_seed)
-    return suspects_among(fit, replace(known, rows=fit.rows), first.noise.mechanism, method="laplace", rng=rng)
+    x = features_of(suspects, features)
+    votes = out_of_bag(x, suspects.truth, trees=trees, leaf=leaf, seed=random_seed)
+    model = suspects.fit.model
+    assert isinstance(model, Noisy)
+    assert isinstance(model.noise, LabelNoise)  # of classes
+    return opinion(suspects, votes, noise=model.noise, slope=SLOPE, slope_sd=SLOPE_SD, random_seed=random_seed)
 
 
 def out_of_bag(x: np.ndarray, truth: np.ndarray, *, trees: int = TREES, leaf: int = LEAF, seed: int = 0) -> np.ndarray:
@@ -110,23 +90,3 @@ def out_of_bag(x: np.ndarray, truth: np.ndarray, *, trees: int = TREES, leaf: in
     voted = np.clip(forest.fit(x, truth).oob_prediction_, 0.0, 1.0)  # none, where every tree saw the row
     votes = voted * trees * _LEFT_OUT + _VOTE / truth.shape[1]
     return votes / votes.sum(axis=1, keepdims=True)
-
-
-def _numbers(fit: Fit, rows: Rows) -> np.ndarray:
-    """All numbers of each row but its outcome, (N, d)."""
-    values: Mapping[str, Any] = rows.values
-    parts = [np.asarray(v) for name, v in values.items() if name not in (fit.model.outcome.name, SOURCE)]
-    columns = [part.reshape(len(rows), -1).astype(float) for part in parts if part.dtype.kind in "biuf"]
-    if not columns:
-        raise DataError("numbers in the rows of the model", "none", "Pass features=.")
-    return np.hstack(columns)
-
-
-def _checked(features: Any, count: int) -> np.ndarray:
-    x = features.to_numpy() if isinstance(features, pd.DataFrame) else np.asarray(features)
-    if x.ndim != 2 or len(x) != count:
-        wanted = f"features of shape ({count}, d): of the training rows, then of trusted ones from outside"
-        raise DataError(wanted, f"shape {np.shape(x)}")
-    if x.dtype.kind not in "biuf":
-        raise DataError("numbers as features", f"{x.dtype}", "Code words first, such as by pandas.get_dummies.")
-    return x.astype(float)

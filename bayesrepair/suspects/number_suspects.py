@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.fit import Fit
-from bayesrepair.noise import Mechanism
+from bayesrepair.noise import Mechanism, Noise
 from bayesrepair.predictive import given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
@@ -84,7 +84,7 @@ def number_suspects(
     *,
     trusted: Any,
     reviewed: Reviewed | None,
-    noise: Mechanism,
+    noise: Mechanism | Noise,
     groups: Any,
     method: Method,
     draws: int | None,

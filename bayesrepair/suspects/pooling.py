@@ -8,7 +8,7 @@ for errors that the other knows better. With models m of weight w_m,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,9 +69,19 @@ class PooledSuspects(Suspects):
     def _wrong_among(self, chosen: pd.Index) -> np.ndarray:
         return _mixed([m._wrong_among(chosen) for m in self.members], self.weights)
 
-    def _flips(self) -> Flips:
+    @property
+    def truth(self) -> np.ndarray:
+        """Probability of each true class, given the label, of all rows that took part, (N, K); see `Suspects`."""
+        first = self.members[0]
+        ids, known = first.fit.rows.index[: self.evidence.training], first.truth
+        each = [m.truth[_ids(m).get_indexer(ids)][:, _order(m, first)] for m in self.members]
+        return np.concatenate([np.tensordot(self.weights, each, axes=1), known[len(ids) :]])
+
+    @property
+    def flips(self) -> Flips:
+        """Draws of the transition from the true to the given class, of all members."""
         order = [_order(m, self.members[0]) for m in self.members]
-        each = [m._flips() for m in self.members]
+        each = [m.flips for m in self.members]
         rate = _mixed([f.rate[..., o] for f, o in zip(each, order, strict=True)], self.weights)
         return Flips(rate, _mixed([f.target[:, o][:, :, o] for f, o in zip(each, order, strict=True)], self.weights))
 
@@ -116,18 +126,23 @@ def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, floa
     >>> sharp, dull = suspects_from_predictions(given, p), suspects_from_predictions(given, 0.5 + 0.4 * (p - 0.5))
     >>> pooled = pool_suspects({"sharp": sharp, "dull": dull})
     >>> pooled.frame().index[0].item(), [round(w, 2) for w in pooled.weights]
-    (29, [0.8, 0.2])
+    (29, [0.82, 0.18])
     """
     if len(members) < 2:
         raise DataError(
             "at least two opinions to pool", f"{len(members)}", "Pass {'model': suspects, 'forest': other}."
         )
     each = list(members.values())
-    first = each[0]
     for name, other in list(members.items())[1:]:
-        _refuse_unlike(first, name, other)
+        _refuse_unlike(each[0], name, other)
+    share = stacking_weights(_left_out(each)) if weights is None else _given_weights(list(members), weights)
+    return _pool(dict(members), share)
+
+
+def _pool(members: dict[str, Suspects], share: np.ndarray) -> PooledSuspects:
+    each = list(members.values())
+    first = each[0]
     ids = first.fit.rows.index[: first.evidence.training]
-    share = _weights(each, ids) if weights is None else _given_weights(list(members), weights)
     found = _pooled(each, ids, share)
     surprising = -_log_mean([-m.scores["surprise"].reindex(ids).to_numpy() for m in each], share)
     speaks = _evidence(each, found, surprising, share)
@@ -148,6 +163,35 @@ def pool_suspects(members: Mapping[str, Suspects], *, weights: Mapping[str, floa
         names=tuple(members),
         weights=tuple(share.tolist()),
     )
+
+
+def heard_beside(
+    suspects: Suspects, name: str, other: Suspects, weigh: Callable[[np.ndarray], np.ndarray]
+) -> PooledSuspects:
+    """Others and one more opinion, weighed against what the others say together.
+
+    Parameters
+    ----------
+    suspects : Suspects
+        One, called the model, or several that are pooled.
+    name : str
+    other : Suspects
+    weigh : callable
+        Log scores of left-out labels, (2, N), to two weights.
+
+    Raises
+    ------
+    DataError
+        If an opinion of that name is among them.
+    """
+    if isinstance(suspects, PooledSuspects):
+        members, shares = dict(zip(suspects.names, suspects.members, strict=True)), suspects.weights
+    else:
+        members, shares = {"model": suspects}, (1.0,)
+    if name in members:
+        raise DataError("an opinion that was not heard yet", repr(name))
+    before, beside = weigh(_left_out([suspects, other]))
+    return _pool(members | {name: other}, np.append(before * np.array(shares), beside))
 
 
 def _refuse_unlike(first: Suspects, name: str, other: Suspects) -> None:
@@ -184,8 +228,9 @@ def _given_weights(names: list[str], weights: Mapping[str, float]) -> np.ndarray
     return share / share.sum()
 
 
-def _weights(members: list[Suspects], ids: pd.Index) -> np.ndarray:
-    """By the labels of rows that are in doubt for all."""
+def _left_out(members: list[Suspects]) -> np.ndarray:
+    """Log scores of the labels of rows that are in doubt for all, (M, N'), nats."""
+    ids = _ids(members[0])
     doubtful = np.ones(len(ids), dtype=bool)
     scores = []
     for m in members:
@@ -193,7 +238,7 @@ def _weights(members: list[Suspects], ids: pd.Index) -> np.ndarray:
         doubtful &= ~m.evidence.trusted[: m.evidence.training][at]
         assert isinstance(m.suspicion, Suspicion)  # as `_refuse_unlike` saw
         scores.append(m.suspicion.loo[at])
-    return stacking_weights(np.stack(scores)[:, doubtful])
+    return np.stack(scores)[:, doubtful]
 
 
 def _pooled(members: list[Suspects], ids: pd.Index, share: np.ndarray) -> Suspicion:

@@ -14,6 +14,7 @@ from bayesrepair.edit import Edited, Editor
 from bayesrepair.fit import Fit
 from bayesrepair.noise import Flips, Noisy
 from bayesrepair.numerics.label_posterior import transition
+from bayesrepair.numerics.model_weight import bootstrap_weights, stacking_weights
 from bayesrepair.posterior import Draws
 from bayesrepair.predictive import class_names
 from bayesrepair.repairs import repair
@@ -23,6 +24,7 @@ from bayesrepair.suspects.number_suspicion import NumberSuspicion
 from bayesrepair.suspects.suspicion import (
     Evidence,
     Suspicion,
+    class_probabilities,
     mean_rate,
     wrong_draws,
 )
@@ -150,7 +152,7 @@ class Suspects:
         With groups it is the average over the rows that are not trusted.
         """
         names = class_names(self.fit)
-        matrix = transition(mean_rate(self._flips(), self.evidence), self._flips().target)
+        matrix = transition(mean_rate(self.flips, self.evidence), self.flips.target)
         low, high = np.quantile(matrix, [0.05, 0.95], axis=0)
         index = pd.MultiIndex.from_product([names, names], names=["true", "given"])
         parts = {"mean": matrix.mean(axis=0), "low": low, "high": high}
@@ -175,29 +177,51 @@ class Suspects:
 
     def _group_rates(self) -> np.ndarray:
         """Draws of the error rate of each group, (S, G or more): records of no known group, if any, come last."""
-        rates: np.ndarray = self._flips().rate @ self._class_share()
+        rates: np.ndarray = self.flips.rate @ self._class_share()
         return rates
 
-    def _flips(self) -> Flips:
+    @property
+    def flips(self) -> Flips:
+        """Draws of the transition from the true to the given class."""
         assert isinstance(self.fit.model, Noisy)
         return self.fit.model.flips(self.fit.draws.theta)
+
+    @property
+    def truth(self) -> np.ndarray:
+        """Probability of each true class, given the label, of all rows that took part, (N, K)."""
+        return class_probabilities(self.fit, self.fit.rows)[0]
 
     def _class_share(self) -> np.ndarray:
         given = np.asarray(self.fit.rows.values[self.fit.model.outcome.name]).astype(int)
         count = np.bincount(given, minlength=len(class_names(self.fit)))
         return count / count.sum()
 
-    def with_forest(self, *, features: Any = None, random_seed: int = 0) -> PooledSuspects:
-        """Hear a forest of the same rows too, as far as it predicts left-out labels.
+    def with_discriminant(self, *, features: Any = None, random_seed: int = 0) -> PooledSuspects:
+        """Hear Gaussian classes of the same rows too: a linear discriminant that knows that labels can be wrong.
 
-        See `bayesrepair.suspects.forest.forest_opinion` for the parameters, and `bayesrepair.pool_suspects`. Where
-        classes overlap by nature it finds more (Pima and German credit of benchmark ``suspects``).
+        See `bayesrepair.suspects.discriminant.discriminant_opinion` for the parameters. A regression and a discriminant
+        are two ways to a line, of which one is right: weights are those of pseudo-BMA+, by the labels of rows left out
+        (Yao et al. 2018, doi:10.1214/17-BA1091). It knows more where few rows fall into groups (wine of benchmark
+        ``suspects``).
+        """
+        from bayesrepair.suspects.discriminant import NAME, discriminant_opinion
+        from bayesrepair.suspects.pooling import heard_beside
+
+        other = discriminant_opinion(self, features=features, random_seed=random_seed)
+        return heard_beside(self, NAME, other, bootstrap_weights)
+
+    def with_forest(self, *, features: Any = None, random_seed: int = 0) -> PooledSuspects:
+        """Hear a forest of the same rows too.
+
+        See `bayesrepair.suspects.forest.forest_opinion` for the parameters. It sees what bends, and complements what
+        was heard before: weights are those of Bayesian stacking, as in `bayesrepair.pool_suspects`. Where classes
+        overlap by nature it finds more (Pima and German credit of benchmark ``suspects``).
         """
         from bayesrepair.suspects.forest import NAME, forest_opinion
-        from bayesrepair.suspects.pooling import pool_suspects
+        from bayesrepair.suspects.pooling import heard_beside
 
         other = forest_opinion(self, features=features, random_seed=random_seed)
-        return pool_suspects({"model": self, NAME: other})
+        return heard_beside(self, NAME, other, stacking_weights)
 
     def relabel(
         self,

@@ -89,10 +89,10 @@ class Evidence:
         """Rows that say where each outcome is from, if that matters."""
         return with_source(self.rows, self.source) if self.groups or self.trusted.any() else self.rows
 
-    def noise(self, outcome: Outcome, mechanism: Mechanism) -> Noise:
+    def noise(self, outcome: Outcome, noise: Mechanism | Noise) -> Noise:
         """What can be wrong with these rows."""
         trusted = bool(self.trusted.any())
-        return noise_for(outcome, mechanism, groups=len(self.groups), trusted=trusted, reviewed=self.reviewed)
+        return noise_for(outcome, noise, groups=len(self.groups), trusted=trusted, reviewed=self.reviewed)
 
 
 def evidence(fit: Fit, trusted: Any, groups: Any, reviewed: Reviewed | None = None) -> Evidence:
@@ -210,7 +210,7 @@ def _group_codes(fit: Fit, kept: np.ndarray, groups: Any) -> tuple[np.ndarray, t
 def noisy_fit(
     fit: Fit,
     known: Evidence,
-    mechanism: Mechanism,
+    noise: Mechanism | Noise,
     *,
     method: Method,
     rng: np.random.Generator,
@@ -228,7 +228,7 @@ def noisy_fit(
     if not isinstance(fit.model, Corruptible):
         lacking = getattr(fit.model, "lacks", {}).get("Trainable", "no with_noise")
         raise MethodError("a model that can be fitted anew with noise", f"{type(fit.model).__name__}: {lacking}")
-    model, rows = fit.model.with_noise(known.noise(fit.model.outcome, mechanism)), known.marked
+    model, rows = fit.model.with_noise(known.noise(fit.model.outcome, noise)), known.marked
     cheap = method == "laplace" or (method == "auto" and (isinstance(fit.posterior, Gaussian) or len(rows) > MANY_ROWS))
     started = time.perf_counter()
     posterior = _laplace(model, rows, fit, rng) if cheap else _sampled(model, rows, fit, rng, draws)

@@ -85,7 +85,7 @@ def _of_classifier(base: Base, *, trusted: bool) -> br.Suspects:
 
 
 def _pooled(*, trusted: bool = False) -> Callable:
-    """A regression of the table (the size of its slopes learned; too large, cross-fitted) and a forest, pooled."""
+    """A regression of the table (the size of its slopes learned; too large, cross-fitted), a discriminant, a forest."""
 
     def run(base: Base) -> dict[str, Any]:
         if too_large(base):
@@ -96,8 +96,9 @@ def _pooled(*, trusted: bool = False) -> Callable:
             model = br.find_suspects(some.fit, trusted=known, random_seed=base.cell.seed)
         features = np.concatenate([base.cell.x, base.cell.x_test[_known(base, trusted=trusted)]])
         started = time.perf_counter()
-        pooled = model.with_forest(features=features, random_seed=base.cell.seed)
-        seconds = {"sampling_seconds": model.seconds, "forest_seconds": time.perf_counter() - started}
+        options = {"features": features, "random_seed": base.cell.seed}
+        pooled = model.with_discriminant(**options).with_forest(**options)
+        seconds = {"sampling_seconds": model.seconds, "opinion_seconds": time.perf_counter() - started}
         wrong, opinions = base.cell.planted, pooled.opinions.reindex(np.arange(len(base.cell.y)))
         alone = {f"ap_{name}": average_precision_score(wrong, opinions[name]) for name in pooled.names}
         weights = {f"weight_{name}": weight for name, weight in zip(pooled.names, pooled.weights, strict=True)}
@@ -109,9 +110,9 @@ def _pooled(*, trusted: bool = False) -> Callable:
 def _best(*, trusted: bool = False) -> Callable:
     """By what the data call for.
 
-    A table: a regression and a forest, pooled. Moons and radial, where the classes are bent: the regression on Fourier
-    features. Images: what class probabilities say, those out of fold and those of the classifier that was trained on
-    all rows.
+    A table: a regression, a discriminant and a forest, pooled. Moons and radial, where the classes are bent: the
+    regression on Fourier features. Images: what class probabilities say, those out of fold and those of the classifier
+    that was trained on all rows.
     """
     by_net = {
         "": _pooled(trusted=trusted),

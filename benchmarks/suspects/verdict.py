@@ -151,12 +151,15 @@ def _pooled_error(data: str, noise: str, method: str, lines: pd.DataFrame) -> fl
 
 
 def pooled(frame: pd.DataFrame, method: str) -> pd.DataFrame:
-    """Average precision of the model and the forest alone and pooled, and how far the model was heard."""
+    """Average precision of the members alone and pooled, and how far each was heard."""
     columns = {
         "ap_model": "model alone",
+        "ap_discriminant": "discriminant alone",
         "ap_forest": "forest alone",
         "ap": "pooled",
         "weight_model": "weight of model",
+        "weight_discriminant": "… of discriminant",
+        "weight_forest": "… of forest",
     }
     some = frame[frame["method"] == method]
     if not set(columns) <= set(some):
@@ -183,8 +186,8 @@ def sampled(frame: pd.DataFrame, method: str) -> pd.DataFrame:
         "time / plain": made["times"].median(),
         "… an effective draw": made["per_draw"].median(),
     }
-    if "forest_seconds" in some:
-        columns["forest seconds"] = made["forest_seconds"].median()
+    if "opinion_seconds" in some:
+        columns["seconds of the others"] = made["opinion_seconds"].median()
     return pd.DataFrame(columns)
 
 

@@ -1,0 +1,87 @@
+"""What another classifier of the same rows may read, and what it says of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesrepair.fit import Fit
+from bayesrepair.noise import SOURCE, LabelNoise
+from bayesrepair.predictive import class_names, given_outcome
+from bayesrepair.rows import Rows
+from bayesrepair.status import DataError
+from bayesrepair.suspects.finding import suspects_among
+from bayesrepair.suspects.result import Suspects
+from bayesrepair.suspects.suspicion import Suspicion
+
+
+def features_of(suspects: Suspects, features: Any) -> np.ndarray:
+    """Numbers of each row that took part, (N, d): those passed, or all that the model reads.
+
+    Raises
+    ------
+    DataError
+        If the outcome is no class, features do not belong to the rows or are missing, or the model reads no numbers.
+    """
+    if not isinstance(suspects.suspicion, Suspicion):
+        raise DataError("suspects of classes", f"of {suspects.plain.model.outcome.name!r}, which is a number")
+    rows = suspects.evidence.rows
+    return _numbers(suspects.plain, rows) if features is None else _checked(features, len(rows))
+
+
+def opinion(
+    suspects: Suspects,
+    probability: np.ndarray,
+    *,
+    noise: LabelNoise,
+    slope: float,
+    slope_sd: float,
+    random_seed: int,
+) -> Suspects:
+    """Suspects by class probabilities, recalibrated and the noise learned anew, among the rows that others know.
+
+    Parameters
+    ----------
+    suspects : Suspects
+        The others.
+    probability : array, shape (N, K)
+        Of the rows that took part, each by what did not see it.
+    noise : LabelNoise
+        Its prior.
+    slope, slope_sd : float
+        Of the recalibration; see `bayesrepair.suspects_from_predictions`.
+    random_seed : int
+    """
+    from bayesrepair.pred_probs import calibrated_fit
+
+    known = suspects.evidence
+    names, given = class_names(suspects.plain), given_outcome(suspects.plain, known.rows)
+    fit = calibrated_fit(given, probability, classes=list(names), row=known.rows.index, slope=slope, slope_sd=slope_sd)
+    table = suspects.plain.table
+    fit = Fit(fit.model, fit.rows, fit.posterior, table=None if table is None else table.reindex(fit.rows.index))
+    rng = np.random.default_rng(random_seed)
+    return suspects_among(fit, replace(known, rows=fit.rows), noise, method="laplace", rng=rng)
+
+
+def _numbers(fit: Fit, rows: Rows) -> np.ndarray:
+    """All numbers of each row but its outcome, (N, d)."""
+    values: Mapping[str, Any] = rows.values
+    parts = [np.asarray(v) for name, v in values.items() if name not in (fit.model.outcome.name, SOURCE)]
+    columns = [part.reshape(len(rows), -1).astype(float) for part in parts if part.dtype.kind in "biuf"]
+    if not columns:
+        raise DataError("numbers in the rows of the model", "none", "Pass features=.")
+    return np.hstack(columns)
+
+
+def _checked(features: Any, count: int) -> np.ndarray:
+    x = features.to_numpy() if isinstance(features, pd.DataFrame) else np.asarray(features)
+    if x.ndim != 2 or len(x) != count:
+        wanted = f"features of shape ({count}, d): of the training rows, then of trusted ones from outside"
+        raise DataError(wanted, f"shape {np.shape(x)}")
+    if x.dtype.kind not in "biuf":
+        raise DataError("numbers as features", f"{x.dtype}", "Code words first, such as by pandas.get_dummies.")
+    return x.astype(float)
