@@ -13,7 +13,7 @@ import pandas as pd
 from bayesrepair.fit import Fit
 from bayesrepair.in_sample import with_in_sample
 from bayesrepair.model import Outcome
-from bayesrepair.noise import Mechanism
+from bayesrepair.noise import Mechanism, Noise
 from bayesrepair.rows import Rows
 from bayesrepair.softmax import Calibration, SoftmaxModel, softmax_fit
 from bayesrepair.softmax.model import LABEL
@@ -62,7 +62,7 @@ def suspects_from_predictions(
     trusted: Any = None,
     reviewed: Mapping[Any, Any] | pd.Series | None = None,
     groups: pd.Series | Iterable[Any] | str | None = None,
-    noise: Mechanism = "auto",
+    noise: Mechanism | Noise = "auto",
     slope: float = SLOPE,
     slope_sd: float = SLOPE_SD,
     table: pd.DataFrame | None = None,
@@ -101,7 +101,7 @@ def suspects_from_predictions(
         that stood there before; see `find_suspects`.
     groups : Series, array, or column of ``table``, optional
         Who or what gave the label, as in `find_suspects`.
-    noise : {"auto", "uniform", "class"}
+    noise : {"auto", "uniform", "class"} or LabelNoise
         As in `find_suspects`.
     slope, slope_sd : float
         What the slope β of the recalibration is by expectation, and how far from it it may be. Votes of many trees

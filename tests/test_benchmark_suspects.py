@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 
 from benchmarks.suspects import cells, intervals, kept, measures, verdict
 from benchmarks.suspects.logistic import BIAS_PRECISION, LastLayer
+from benchmarks.suspects.peers import PEERS
 
 
 @pytest.mark.parametrize(("noise", "rate"), [("u10", 0.1), ("u20", 0.2)])
@@ -133,6 +134,24 @@ def test_a_gain_is_met_and_a_loss_is_said():
     assert [line for line in lost if "uniform" in line and line.endswith("above 0: met.")]
 
 
+def test_other_classifiers_are_told_beside_the_rule():
+    lines = pd.concat(
+        [_lines(0.95, 0.8), _lines(0.95, 0.94).replace({"method": {"margin": "forest"}}).query("method == 'forest'")]
+    )
+    told = verdict.rules_of_detection(lines, ["training loss", "margin"], ["forest"])
+    assert told[0].endswith("training loss.")
+    (beside,) = [line for line in told if "forest" in line]
+    assert beside.startswith("Beside the rule, ours − forest (a classifier of its own): all logistic cells +0.2")
+    assert "MET" not in beside
+    own = {name for name, peer in PEERS.items() if peer.of_its_own}
+    assert own == {"forest, out of bag", "discriminant, out of fold"}
+
+
+def test_nothing_measured_is_no_crash():
+    told = verdict.rules_of_detection(_lines(0.9, 0.8).query("method == 'ours'"), ["training loss", "margin"])
+    assert told[-1] == "ours: nothing measured yet."
+
+
 def test_peers_of_the_last_table_are_not_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "CACHE", tmp_path)
     table = tmp_path / "suspects.csv"
@@ -163,7 +182,11 @@ def test_chains_that_disagree_or_take_long_are_told():
 
 def test_members_of_a_pool_are_averaged_over_seeds():
     line = {"data": "wine", "noise": "u10", "method": "ours", "ap": 0.9, "ap_model": 0.8, "ap_forest": 0.6}
-    lines = [line | {"seed": 0, "weight_model": 0.2}, line | {"seed": 1, "weight_model": 0.6, "ap": 1.0}]
+    line |= {"ap_discriminant": 0.7, "weight_discriminant": 0.1}
+    lines = [
+        line | {"seed": 0, "weight_model": 0.2, "weight_forest": 0.7},
+        line | {"seed": 1, "weight_model": 0.6, "weight_forest": 0.3, "ap": 1.0},
+    ]
     found = verdict.pooled(pd.DataFrame(lines), "ours").loc[("wine", "u10")]
-    np.testing.assert_allclose(found.to_numpy(), [0.8, 0.6, 0.95, 0.4])
+    np.testing.assert_allclose(found.to_numpy(), [0.8, 0.7, 0.6, 0.95, 0.4, 0.1, 0.5])
     assert verdict.pooled(pd.DataFrame([{"method": "ours", "ap": 0.9}]), "ours").empty

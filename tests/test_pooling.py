@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import average_precision_score
 
 import bayesrepair as br
@@ -13,6 +14,7 @@ from bayesrepair.numerics.model_weight import stacking_weights
 from bayesrepair.reporting.suspects_page import report_suspects
 from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.status import DataError
+from bayesrepair.suspects.discriminant import cross_fitted, maximised, settled
 from bayesrepair.suspects.forest import out_of_bag
 from bayesrepair.suspects.pooling import _worst
 
@@ -225,6 +227,87 @@ def test_a_fit_with_a_table_may_have_trusted_rows_from_outside():
     both = br.find_suspects(fit, trusted=outside).with_forest()
     assert (both.frame()["who"] == "ann").all()
     assert len(both.members[1].fit.rows) == 500
+
+
+def grouped(count=105, classes=3, width=12, rate=0.2, seed=0):
+    """Few rows that fall into groups, and labels of which a fifth of the first class carry the second."""
+    rng = np.random.default_rng(seed)
+    true = np.arange(count) % classes
+    middles = 2.2 * rng.normal(size=(classes, width)) / np.sqrt(width) * 2
+    x = rng.normal(size=(count, width)) + middles[true]
+    wrong = (true == 0) & (rng.random(count) < rate)
+    return x, np.where(wrong, 1, true), wrong
+
+
+def softmax_of(x, y, classes):
+    model = SoftmaxModel(Features(x.shape[1], len(classes)), Outcome("y", "class", classes))
+    return softmax_fit(model, br.Rows({"x": x, "y": y}, np.arange(len(y))))
+
+
+def test_a_discriminant_sees_groups():
+    x, y, wrong = grouped(seed=3)
+    alone = br.find_suspects(softmax_of(x, y, ("ant", "bee", "cow")))
+    both = alone.with_discriminant()
+    assert both.names == ("model", "discriminant")
+    found = [average_precision_score(wrong, s.scores["prob_wrong"].sort_index()) for s in (alone, both)]
+    assert found[1] > max(found[0], 0.95)
+    few = int(wrong.sum())
+    truly = both.scores.index[:few].isin(np.flatnonzero(wrong)).mean()
+    claimed = [s.scores["prob_wrong"].head(few).mean() for s in (alone, both)]
+    assert claimed[0] < 0.6 < 0.75 < claimed[1] < 1.05 * truly + 0.1
+    turned = average_precision_score(wrong, -both.scores["prob_wrong"].sort_index())
+    assert turned < 0.15  # canary of the sign
+
+
+def test_a_discriminant_is_not_heard_where_classes_are_bent():
+    x, y, _ = bent(300)
+    assert br.find_suspects(straight(x, y)).with_forest().with_discriminant().weights[2] < 0.02
+
+
+def test_opinions_add_up():
+    x, y, wrong = bent(260, seed=2)
+    clean = np.where(wrong, 1 - y, y)
+    known = [np.flatnonzero(~wrong[:60]), br.Rows({"x": x[200:], "y": clean[200:]}, np.arange(200, 260))]
+    who = np.where(wrong[:200] | (np.arange(200) % 3 == 0), "bob", "ann")
+    alone = br.find_suspects(straight(x[:200], y[:200]), trusted=known, groups=who)
+    two = alone.with_discriminant()
+    three = two.with_forest()
+    assert three.names == ("model", "discriminant", "forest")
+    np.testing.assert_allclose(sum(three.weights), 1.0)
+    np.testing.assert_allclose(three.weights[0] / three.weights[1], two.weights[0] / two.weights[1])
+    expected = sum(w * m.truth for w, m in zip(three.weights, three.members, strict=True))
+    np.testing.assert_allclose(three.truth, expected)
+    np.testing.assert_allclose(three.truth[200:], np.eye(2)[clean[200:]])  # these are known
+    np.testing.assert_allclose(three.truth.sum(axis=1), 1.0)
+    assert (three.members[1].scores["prob_wrong"].reindex(known[0]) == 0).all()
+    assert three.members[1].evidence.groups == ("ann", "bob")
+    assert three.groups.index[0] == "bob"
+    with pytest.raises(DataError, match="not heard yet; got 'forest'"):
+        three.with_forest()
+
+
+def test_a_discriminant_agrees_with_that_of_right_labels():
+    rng = np.random.default_rng(3)
+    true = np.arange(3000) % 3
+    x = rng.normal(size=(3000, 4)) @ rng.normal(size=(4, 4)) + 2 * rng.normal(size=(3, 4))[true]
+    given = np.where(rng.random(3000) < 0.3, (true + 1) % 3, true)
+    likelihood = np.array([[0.7, 0.3, 0.0], [0.0, 0.7, 0.3], [0.3, 0.0, 0.7]])[:, given].T
+    found = settled(x, likelihood, likelihood).probability(x)
+    clean = LinearDiscriminantAnalysis(solver="lsqr").fit(x, true).predict_proba(x)
+    misled = LinearDiscriminantAnalysis(solver="lsqr").fit(x, given).predict_proba(x)
+    assert np.abs(found - clean).mean() < 0.02 < 0.1 < np.abs(misled - clean).mean()
+    assert np.abs(maximised(x, np.eye(3)[true]).probability(x) - clean).mean() < 0.005
+
+
+def test_each_row_is_judged_without_its_fold():
+    x, _, _ = bent(seed=4)
+    shuffled = np.random.default_rng(0).permutation(np.arange(500) % 2)
+    wide = np.hstack([x, np.random.default_rng(1).normal(size=(500, 250))])
+    known = np.eye(2)[shuffled]
+    guess = cross_fitted(wide, known, known).argmax(axis=1)
+    assert abs((guess == shuffled).mean() - 0.5) < 0.1
+    learned = settled(wide, known, known).probability(wide).argmax(axis=1)  # canary: these are known by heart
+    assert (learned == shuffled).mean() > 0.75
 
 
 def test_votes_are_those_of_other_trees():

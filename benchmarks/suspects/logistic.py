@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -26,10 +27,10 @@ def probabilities(x: np.ndarray, y: np.ndarray, at: np.ndarray, n_classes: int) 
     return found
 
 
-def out_of_fold(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
-    """Class probabilities (N, K) of each row from the folds without it."""
+def out_of_fold(x: np.ndarray, y: np.ndarray, seed: int, estimator: ClassifierMixin | None = None) -> np.ndarray:
+    """Class probabilities (N, K) of each row from the folds without it; by default of the logistic regression."""
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    return cross_val_predict(classifier(), x, y, cv=folds, method="predict_proba")
+    return cross_val_predict(estimator or classifier(), x, y, cv=folds, method="predict_proba")
 
 
 @dataclass(frozen=True, eq=False)

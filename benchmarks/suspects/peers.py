@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from bayesrepair.suspects.forest import out_of_bag
 from benchmarks.suspects.base import Base
-from benchmarks.suspects.logistic import probabilities
+from benchmarks.suspects.logistic import out_of_fold, probabilities
 from benchmarks.suspects.outside import ask
 
 Score = Callable[[Base], np.ndarray]
@@ -28,11 +29,14 @@ class Peer:
     level : {"D", "Fq", "V"}
     serves : callable
         Whether it can be had for a kind of net (empty: logistic regression).
+    of_its_own : bool
+        Whether it trains another classifier than the one that peers are given.
     """
 
     score: Score
     level: str = "D"
     serves: Callable[[str], bool] = lambda net: True
+    of_its_own: bool = False
 
 
 def _of_given(probs: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -71,6 +75,13 @@ def _forest(base: Base) -> np.ndarray:
     """Loss of the given labels by a forest like that which ours hears, trained on the labels as they stand."""
     probs = out_of_bag(base.cell.x, np.eye(base.cell.n_classes)[base.cell.y], seed=base.cell.seed)
     return -np.log(_of_given(probs, base.cell.y))
+
+
+def _discriminant(base: Base) -> np.ndarray:
+    """Loss of the given labels by a linear discriminant that did not see them, trained on the labels as they stand."""
+    classifier = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    probs = out_of_fold(base.cell.x, base.cell.y, base.cell.seed, classifier)
+    return -np.log(np.maximum(_of_given(probs, base.cell.y), 1e-300))
 
 
 def _knn_shapley(base: Base) -> np.ndarray:
@@ -116,7 +127,8 @@ PEERS: dict[str, Peer] = {
     "cleanlab adjusted": Peer(_cleanlab("self_confidence", adjust=True)),
     "cleanlab margin": Peer(_cleanlab("normalized_margin")),
     "Data-OOB": Peer(_data_oob, serves=lambda net: net in ("", "mlp")),
-    "forest, out of bag": Peer(_forest, serves=lambda net: not net),
+    "forest, out of bag": Peer(_forest, serves=lambda net: not net, of_its_own=True),
+    "discriminant, out of fold": Peer(_discriminant, serves=lambda net: not net, of_its_own=True),
     "self-influence": Peer(_self_influence),
     "influence [Fq]": Peer(_influence(lambda base: base.halves["F_q"]), "Fq"),
     "influence [V]": Peer(_influence(lambda base: base.trusted), "V"),

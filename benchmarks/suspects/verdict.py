@@ -14,6 +14,7 @@ from benchmarks.suspects import kept
 from benchmarks.suspects.cells import DATA, LOGISTIC
 from benchmarks.suspects.intervals import mean_interval, over_cells
 from benchmarks.suspects.measures import calibration_error
+from benchmarks.suspects.peers import Peer
 
 OURS, OURS_V = "ours", "ours [V]"
 RIVALS_V = ("influence [V]", "KNN-Shapley [V]")
@@ -42,8 +43,10 @@ def gains(frame: pd.DataFrame, ours: str, rival: str, data: Sequence[str] = LOGI
 
 
 def best_peer(frame: pd.DataFrame, peers: Sequence[str]) -> str:
-    """The peer with the highest mean over the logistic cells."""
+    """The peer with the highest mean over the logistic cells; the first while none is measured."""
     some = frame[frame["method"].isin(peers) & frame["data"].isin(LOGISTIC)]
+    if some.empty:
+        return peers[0]
     return str(some.groupby(["method", "data", "noise"])["ap"].mean().groupby("method").mean().idxmax())
 
 
@@ -59,8 +62,11 @@ def by_cell(gain: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found.values(), index=index, columns=["gain", "low", "high", "seeds"])
 
 
-def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
-    """Level D against the best single peer, level V against the two named rivals."""
+def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str], others: Sequence[str] = ()) -> list[str]:
+    """Level D against the best single peer of the classifier that is given, level V against the two named rivals.
+
+    ``others``: peers that train a classifier of their own; gains over these are told, without a goal.
+    """
     told = [f"Best single peer at level D over the logistic cells: {(rival := best_peer(frame, peers))}."]
     gain = gains(frame, OURS, rival)
     if gain.empty:
@@ -70,13 +76,14 @@ def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
         told.append(
             f"UNFINISHED: ours is measured on {measured} of {all_cells} logistic cells; what follows is no verdict."
         )
-    kinds = {"all logistic cells": gain} | {
-        f"{name} noise": gain[gain["noise"].isin(noises)]
-        for name, noises in (("uniform", ("u10", "u20", "rep50")), ("class-dependent", ("asym20",)))
-    }
-    for name, some in kinds.items():
+    for name, some in _by_kind(gain).items():
         if len(some) > 1:
             told.append(_judged(f"D, {name}: ours − {rival}", over_cells(some), GAIN_D, len(some)))
+    for other in others:
+        kinds = {name: some for name, some in _by_kind(gains(frame, OURS, other)).items() if len(some) > 1}
+        if kinds:
+            each = ", ".join(f"{name} {over_cells(some)[0]:+.4f}" for name, some in kinds.items())
+            told.append(f"Beside the rule, ours − {other} (a classifier of its own): {each}.")
     cells = by_cell(gain).dropna()  # one seed has no interval
     if cells.empty:
         return told
@@ -91,6 +98,12 @@ def rules_of_detection(frame: pd.DataFrame, peers: Sequence[str]) -> list[str]:
         if len(some) > 1:
             told.append(_judged(f"V, all logistic cells: {OURS_V} − {rival}", over_cells(some), GAIN_V, len(some)))
     return told
+
+
+def _by_kind(gain: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    kinds = {"uniform noise": ("u10", "u20", "rep50"), "class-dependent noise": ("asym20",)}
+    parts = {name: gain[gain["noise"].isin(noises)] for name, noises in kinds.items()}
+    return {"all logistic cells": gain} | parts
 
 
 def _judged(what: str, interval: tuple[float, float, float], goal: float, pairs: int) -> str:
@@ -260,7 +273,7 @@ def dropped(frame: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 
 def report(
-    *, about: str, methods: Sequence[str], write: bool, reference: str, peers: Mapping[str, Any], seeds: range
+    *, about: str, methods: Sequence[str], write: bool, reference: str, peers: Mapping[str, Peer], seeds: range
 ) -> None:
     """Print the verdict of some seeds and, if asked, write the results; those that do not begin at 0 to their own."""
     frame = pd.DataFrame(collected())
@@ -269,9 +282,10 @@ def report(
         return
     planted = frame[frame["method"] == reference].set_index(["data", "noise", "seed"])["planted"]
     frame["planted"] = planted.reindex(pd.MultiIndex.from_frame(frame[["data", "noise", "seed"]])).to_numpy()
-    at_d = [name for name in peers if level_of(name) == "D"]
+    at_d = [name for name, peer in peers.items() if level_of(name) == "D" and not peer.of_its_own]
+    others = [name for name, peer in peers.items() if peer.of_its_own]
     tables = {name: calibrations(frame, name) for name in methods if name not in peers and name in set(frame["method"])}
-    verdict = rules_of_detection(frame, at_d)
+    verdict = rules_of_detection(frame, at_d, others)
     for name, table in tables.items():
         verdict += rules_of_calibration(frame, table, name) + rules_of_sampling(sampled(frame, name), name)
     print("\n".join(verdict))
