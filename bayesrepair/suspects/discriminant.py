@@ -24,7 +24,7 @@ from bayesrepair.suspects.result import Suspects
 
 NAME = "discriminant"
 FOLDS = 10
-ROUNDS, SETTLED = 30, 1e-3  # at most, and the change of a probability below which no more are made
+ROUNDS, SETTLED = 10, 1e-3  # at most: with more, middles of classes that overlap wander off to other groups of rows
 SLOPE, SLOPE_SD = 1.0, 0.3  # of the recalibration
 CLASS_SPREAD = 0.4  # classes may differ more in their errors than `LabelNoise` has it: another prior, to be weighed
 _MIDDLE = 0.1  # rows at the centre of the table that each class is given, so that an empty one has a middle
@@ -141,7 +141,7 @@ class Discriminant:
 
 
 def settled(x: np.ndarray, truth: np.ndarray, likelihood: np.ndarray) -> Discriminant:
-    """Expectation and maximisation from some probabilities of the true classes, until they stay."""
+    """Expectation and maximisation from some probabilities of the true classes, until they stay or ten times."""
     with np.errstate(divide="ignore"):
         log_likelihood = np.log(likelihood)
     found = maximised(x, truth)
