@@ -15,7 +15,7 @@ import numpy as np
 
 from bayesrepair.model import Curved
 from bayesrepair.numerics.newton import find_mode
-from bayesrepair.numerics.psis import smooth
+from bayesrepair.numerics.psis import effective_sample_size, smooth
 from bayesrepair.posterior import GAUSSIAN_CHAINS, GAUSSIAN_DRAWS, Draws
 from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError
@@ -131,13 +131,17 @@ def nested_laplace(
             break
         more = [_node(model, target, left.theta, index, (left.at + right.at) / 2) for left, right in between]
         nodes = sorted([*nodes, *(node for node in more if np.isfinite(node.log_mass))], key=lambda node: node.at)
+    chain = np.arange(size) * GAUSSIAN_CHAINS // size
     proposed = min(PROPOSED * size, MOST_LOOKS // max(len(rows), 1))
-    taken = None
     if proposed >= size and len(start) <= MOST_PARAMETERS:
-        taken = _corrected(target, *_proposals(nodes, index, proposed, FREEDOM, rng), size, rng)
-    if taken is None:
-        taken, _ = _proposals(nodes, index, size, np.inf, rng)
-    return Draws.plain(taken, np.arange(size) * GAUSSIAN_CHAINS // size)
+        theta, log_q = _proposals(nodes, index, proposed, FREEDOM, rng)
+        log_p = target.log_density(theta)
+        log_w, khat = smooth(np.where(np.isfinite(log_p), log_p, -np.inf) - log_q)
+        if khat < 1:
+            weight = np.exp(log_w)
+            taken = np.sort(rng.choice(len(theta), size, p=weight))  # so that no proposal is in two batches of draws
+            return Draws.plain(theta[taken], chain, 1 / (1 + size / effective_sample_size(weight)))
+    return Draws.plain(_proposals(nodes, index, size, np.inf, rng)[0], chain)
 
 
 def _node(model: Curved, target: Target, start: np.ndarray, index: int, value: float) -> Node:
@@ -205,12 +209,3 @@ def _proposals(
         densities.append(here - tail / 2)
     order = rng.permutation(size)
     return np.concatenate(parts)[order], np.concatenate(densities)[order]
-
-
-def _corrected(
-    target: Target, theta: np.ndarray, log_q: np.ndarray, size: int, rng: np.random.Generator
-) -> np.ndarray | None:
-    """Proposals taken in proportion to their smoothed weights, (``size``, P); None where these have no mean."""
-    log_p = target.log_density(theta)
-    log_w, khat = smooth(np.where(np.isfinite(log_p), log_p, -np.inf) - log_q)
-    return theta[rng.choice(len(theta), size, p=np.exp(log_w))] if khat < 1 else None

@@ -11,7 +11,9 @@ import bayesrepair as br
 import bayesrepair.nested_laplace as nested
 from bayesrepair.nested_laplace import nested_laplace
 from bayesrepair.noise import LabelNoise
+from bayesrepair.number_noise import NumberNoise
 from bayesrepair.rows import Rows
+from bayesrepair.status import MethodError
 from bayesrepair.target import Target
 
 SHAPE = 1.5
@@ -112,12 +114,23 @@ def test_left_out_scores_are_those_of_fits_without_the_row(sharp, monkeypatch):
     assert bare < exact - 2
 
 
-def test_a_prior_of_ones_own(sharp):
+@pytest.mark.parametrize(("level", "sd"), [(-9.0, 0.1), (-8.0, 0.5), (3.0, 0.1), (-1.5, 0.1)])
+def test_a_prior_of_ones_own_is_not_cut_off(level, sd):
+    true = np.arange(40) % 2  # says little
+    noise = LabelNoise("uniform", level=level, level_sd=sd)
+    found = br.suspects_from_predictions(true, 0.9 * np.eye(2)[true] + 0.05, noise=noise)
+    own = found.fit.draws.theta[:, found.fit.model.names.index("label_noise_level")]
+    assert abs(own.mean() - level) < sd
+    np.testing.assert_allclose(own.std(), sd, rtol=0.35)
+    with pytest.raises(MethodError, match="a LabelNoise for the class outcome"):
+        br.suspects_from_predictions(true, 0.9 * np.eye(2)[true] + 0.05, noise=NumberNoise())
+
+
+def test_errors_count_the_weights_of_the_proposals(sharp):
     given, probability = sharp
-    found = {
-        level: br.suspects_from_predictions(given, probability, noise=LabelNoise(level=level, level_sd=0.1))
-        for level in (-9.0, -1.5)
-    }
-    rate = {level: one.noise_matrix["mean"].loc[(0, 1)] for level, one in found.items()}
-    assert rate[-9.0] < 0.01 < 0.02 < rate[-1.5]
-    assert found[-1.5].fit.model.noise.class_spread == LabelNoise().class_spread
+    found = [br.suspects_from_predictions(given, probability, random_seed=seed).scores for seed in range(8)]
+    prob, mcse = (np.stack([one[name].sort_index() for one in found]) for name in ("prob_wrong", "mcse"))
+    some = prob.std(axis=0) > 1e-6
+    ratio = prob.std(axis=0, ddof=1)[some] / np.sqrt(np.square(mcse).mean(axis=0))[some]
+    assert 0.5 < np.sqrt(np.square(ratio).mean()) < 2.0
+    assert 0 < br.suspects_from_predictions(given, probability).fit.draws.r_eff < 0.8

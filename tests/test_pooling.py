@@ -13,9 +13,10 @@ from bayesrepair.model import Outcome
 from bayesrepair.numerics.model_weight import stacking_weights
 from bayesrepair.reporting.suspects_page import report_suspects
 from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
-from bayesrepair.status import DataError
+from bayesrepair.status import DataError, RepairWarning
 from bayesrepair.suspects.discriminant import cross_fitted, maximised, settled
 from bayesrepair.suspects.forest import out_of_bag
+from bayesrepair.suspects.opinion import features_of
 from bayesrepair.suspects.pooling import _worst
 
 CLASSES = ["ant", "bee", "cow"]
@@ -292,7 +293,7 @@ def test_a_discriminant_agrees_with_that_of_right_labels():
     x = rng.normal(size=(3000, 4)) @ rng.normal(size=(4, 4)) + 2 * rng.normal(size=(3, 4))[true]
     given = np.where(rng.random(3000) < 0.3, (true + 1) % 3, true)
     likelihood = np.array([[0.7, 0.3, 0.0], [0.0, 0.7, 0.3], [0.3, 0.0, 0.7]])[:, given].T
-    found = settled(x, likelihood, likelihood).probability(x)
+    found = settled(x, likelihood).probability(x)
     clean = LinearDiscriminantAnalysis(solver="lsqr").fit(x, true).predict_proba(x)
     misled = LinearDiscriminantAnalysis(solver="lsqr").fit(x, given).predict_proba(x)
     assert np.abs(found - clean).mean() < 0.02 < 0.1 < np.abs(misled - clean).mean()
@@ -303,11 +304,30 @@ def test_each_row_is_judged_without_its_fold():
     x, _, _ = bent(seed=4)
     shuffled = np.random.default_rng(0).permutation(np.arange(500) % 2)
     wide = np.hstack([x, np.random.default_rng(1).normal(size=(500, 250))])
-    known = np.eye(2)[shuffled]
-    guess = cross_fitted(wide, known, known).argmax(axis=1)
+    likelihood = 0.1 + 0.8 * np.eye(2)[shuffled]
+    guess = cross_fitted(wide, likelihood).argmax(axis=1)
     assert abs((guess == shuffled).mean() - 0.5) < 0.1
-    learned = settled(wide, known, known).probability(wide).argmax(axis=1)  # canary: these are known by heart
-    assert (learned == shuffled).mean() > 0.75
+    learned = settled(wide, likelihood).probability(wide).argmax(axis=1)  # canary: these are known by heart
+    assert (learned == shuffled).mean() > 0.7
+
+
+def test_a_column_that_is_rarely_on_settles_nothing():
+    rng = np.random.default_rng(0)
+    y = np.r_[np.zeros(160, dtype=int), np.ones(40, dtype=int)]
+    x = np.column_stack([rng.normal(size=200) + 4 * y, np.zeros((200, 3))])
+    x[:3, 1:] = np.eye(3)  # a single row each
+    found = cross_fitted(x, 0.1 + 0.8 * np.eye(2)[y])
+    plain = cross_fitted(x[:, :1], 0.1 + 0.8 * np.eye(2)[y])
+    np.testing.assert_allclose(found[:3], plain[:3], atol=0.05)
+    assert plain[:3, 0].min() > 0.9
+
+
+def test_no_label_is_known_by_heart_where_classes_are_far_apart(recwarn):
+    y = np.arange(200) % 2
+    x = np.random.default_rng(0).normal(size=(200, 3)) + 12 * y[:, None]
+    both = br.find_suspects(straight(x, y)).with_discriminant()
+    assert not [w for w in recwarn if issubclass(w.category, RepairWarning)]
+    assert both.expected_count.mean < 5
 
 
 def test_votes_are_those_of_other_trees():
@@ -330,6 +350,34 @@ def test_features_may_be_others():
         alone.with_forest(features=x[:10])
     with pytest.raises(DataError, match="numbers as features"):
         alone.with_forest(features=np.full((500, 1), "word"))
+    holed = x.copy()
+    holed[7, 0] = np.nan
+    with pytest.raises(DataError, match="finite features; got 1 rows without, such as row 7"):
+        alone.with_discriminant(features=holed)
+
+
+def test_features_are_those_of_the_rows():
+    x, y, _ = bent(120, seed=5)
+    alone = br.find_suspects(straight(x, y))
+    frame = pd.DataFrame(x, columns=list("abc"))
+    np.testing.assert_array_equal(features_of(alone, frame[::-1]), x)
+    np.testing.assert_array_equal(features_of(alone, frame.set_axis(np.arange(500, 620))), x)  # other ids: by position
+    coded = pd.get_dummies(pd.DataFrame({"size": x[:, 0], "word": np.where(x[:, 1] > 0, "up", "down")}))
+    assert features_of(alone, coded).shape == (120, 3)
+    with pytest.raises(DataError, match="in column 'word'"):
+        features_of(alone, pd.DataFrame({"size": x[:, 0], "word": "up"}))
+
+
+def test_class_probabilities_are_no_features_and_a_doubted_member_is_not_forgotten(world):
+    given, each, _ = world
+    table = np.random.default_rng(2).normal(size=(600, 2))
+    with pytest.warns(RepairWarning, match="by heart"):
+        doubted = br.suspects_from_predictions(given, each[0], in_sample=pd.get_dummies(given)[CLASSES] * 0.97 + 0.01)
+    with pytest.raises(DataError, match="Pass features="):
+        doubted.with_discriminant()
+    both = doubted.with_discriminant(features=table)
+    assert both.status.level == "unreliable"
+    assert both.status.message.startswith("model: ")
 
 
 REFUSED = {

@@ -34,8 +34,8 @@ _SMALLEST = 1e-12  # probability
 def discriminant_opinion(suspects: Suspects, *, features: Any = None, random_seed: int = 0) -> Suspects:
     """Suspects of a linear discriminant, among the rows, trusted rows, groups and reviews of others.
 
-    It starts from the probabilities of the true classes that the others have, and takes labels to be wrong as often as
-    they do. Its probabilities of rows left out are recalibrated, and the noise is learned anew.
+    It takes labels to be wrong as often as the others do, and knows no more of them. Its probabilities of rows left out
+    are recalibrated, and the noise is learned anew.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def discriminant_opinion(suspects: Suspects, *, features: Any = None, random_see
     Girard (2009), doi:10.1016/j.patcog.2009.03.027.
     """
     x = features_of(suspects, features)
-    left_out = cross_fitted(x, suspects.truth, _likelihood(suspects), seed=random_seed)
+    left_out = cross_fitted(x, _likelihood(suspects), seed=random_seed)
     model = suspects.fit.model
     assert isinstance(model, Noisy)
     assert isinstance(model.noise, LabelNoise)  # of classes
@@ -77,14 +77,12 @@ def _likelihood(suspects: Suspects) -> np.ndarray:
     return np.asarray(matrix[known.source, :, given])
 
 
-def cross_fitted(x: np.ndarray, truth: np.ndarray, likelihood: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def cross_fitted(x: np.ndarray, likelihood: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Class probabilities of each row by the discriminant of the other folds, (N, K); none is quite zero.
 
     Parameters
     ----------
     x : array, shape (N, d)
-    truth : array, shape (N, K)
-        Probabilities of the true classes to start from.
     likelihood : array, shape (N, K)
         P(given label | true class).
     seed : int
@@ -98,14 +96,14 @@ def cross_fitted(x: np.ndarray, truth: np.ndarray, likelihood: np.ndarray, *, se
     >>> given = np.where(rng.random(200) < 0.1, 1 - true, true)
     >>> x = rng.standard_normal((200, 2)) + 3 * true[:, None]
     >>> likelihood = np.where(np.eye(2)[given] == 1, 0.9, 0.1)
-    >>> found = cross_fitted(x, likelihood, likelihood).argmax(axis=1)
+    >>> found = cross_fitted(x, likelihood).argmax(axis=1)
     >>> (given == true).mean().item(), (found == true).mean().item() > 0.96
     (0.895, True)
     """
     x = StandardScaler().fit_transform(x)
-    left_out = np.empty_like(truth, dtype=float)
+    left_out = np.empty_like(likelihood, dtype=float)
     for rest, some in KFold(min(FOLDS, len(x)), shuffle=True, random_state=seed).split(x):
-        found = settled(x[rest], truth[rest], likelihood[rest])
+        found = settled(x[rest], likelihood[rest])
         left_out[some] = np.maximum(found.probability(x[some]), _SMALLEST)
     return left_out / left_out.sum(axis=1, keepdims=True)
 
@@ -140,10 +138,11 @@ class Discriminant:
         return np.asarray(np.log(self.share) + rows.T @ middle - np.square(middle).sum(axis=0) / 2)
 
 
-def settled(x: np.ndarray, truth: np.ndarray, likelihood: np.ndarray) -> Discriminant:
-    """Expectation and maximisation from some probabilities of the true classes, until they stay or ten times."""
+def settled(x: np.ndarray, likelihood: np.ndarray) -> Discriminant:
+    """Expectation and maximisation from what the labels alone say, until the true classes stay, or ten times."""
     with np.errstate(divide="ignore"):
         log_likelihood = np.log(likelihood)
+    truth = likelihood / likelihood.sum(axis=1, keepdims=True)
     found = maximised(x, truth)
     for _ in range(ROUNDS):
         before, truth = truth, found.truth(x, log_likelihood)
@@ -156,14 +155,13 @@ def settled(x: np.ndarray, truth: np.ndarray, likelihood: np.ndarray) -> Discrim
 def maximised(x: np.ndarray, truth: np.ndarray) -> Discriminant:
     """The discriminant of rows that belong to each class with some probability.
 
-    As many rows as there are columns are added to the scatter, without correlations: the mode of the covariance under
-    an inverse Wishart prior. Shares have a uniform prior.
+    The scatter is shrunk: one row at one sd of the table is added to each column, then as many rows as there are
+    columns, without correlations. Shares have a uniform prior.
     """
     rows, width = x.shape
     count = truth.sum(axis=0)
     mean = truth.T @ x / (count + _MIDDLE)[:, None]
     scatter = x.T @ x - (mean.T * (count + _MIDDLE)) @ mean
-    variance = np.maximum(np.diag(scatter) / rows, _SMALLEST)
-    covariance = (scatter + width * np.diag(variance)) / (rows + width)
-    covariance[np.diag_indices(width)] += 1e-6  # columns of one value
+    scatter[np.diag_indices(width)] += 1.0  # what never varied among these rows may yet
+    covariance = (scatter + width * np.diag(np.diag(scatter) / rows)) / (rows + width)
     return Discriminant((count + 1) / (rows + len(count)), mean, np.linalg.cholesky(covariance))

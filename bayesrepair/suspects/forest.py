@@ -35,7 +35,8 @@ def forest_opinion(
 
     Extremely randomised trees on bootstrap samples learn the probabilities of the true classes that the others have.
     Their out-of-bag votes are recalibrated, and the noise is learned anew, as in
-    `bayesrepair.suspects_from_predictions`.
+    `bayesrepair.suspects_from_predictions`. The others have seen the label of a row that is left out: where few rows
+    have many columns, a little of it comes back by way of its neighbours, and the forest is heard a little too much.
 
     Parameters
     ----------

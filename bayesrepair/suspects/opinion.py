@@ -13,6 +13,7 @@ from bayesrepair.fit import Fit
 from bayesrepair.noise import SOURCE, LabelNoise
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.rows import Rows
+from bayesrepair.softmax.designs import Calibration
 from bayesrepair.status import DataError
 from bayesrepair.suspects.finding import suspects_among
 from bayesrepair.suspects.result import Suspects
@@ -25,12 +26,17 @@ def features_of(suspects: Suspects, features: Any) -> np.ndarray:
     Raises
     ------
     DataError
-        If the outcome is no class, features do not belong to the rows or are missing, or the model reads no numbers.
+        If the outcome is no class, features do not belong to the rows, are missing or not finite, or the model reads no
+        numbers, or none but class probabilities.
     """
     if not isinstance(suspects.suspicion, Suspicion):
         raise DataError("suspects of classes", f"of {suspects.plain.model.outcome.name!r}, which is a number")
     rows = suspects.evidence.rows
-    return _numbers(suspects.plain, rows) if features is None else _checked(features, len(rows))
+    x = _numbers(suspects.plain, rows) if features is None else _checked(features, rows.index)
+    bad = ~np.isfinite(x).all(axis=1)
+    if bad.any():
+        raise DataError("finite features", f"{int(bad.sum())} rows without, such as row {rows.index[bad][0]}")
+    return x
 
 
 def opinion(
@@ -49,7 +55,7 @@ def opinion(
     suspects : Suspects
         The others.
     probability : array, shape (N, K)
-        Of the rows that took part, each by what did not see it.
+        Of the rows that took part, each by what did not see its label.
     noise : LabelNoise
         Its prior.
     slope, slope_sd : float
@@ -70,6 +76,11 @@ def opinion(
 def _numbers(fit: Fit, rows: Rows) -> np.ndarray:
     """All numbers of each row but its outcome, (N, d)."""
     values: Mapping[str, Any] = rows.values
+    if isinstance(getattr(fit.model, "design", None), Calibration):
+        got = "class probabilities, which may have seen the labels"
+        raise DataError(
+            "numbers of the rows themselves", got, "Pass features=, the table that they were predicted from."
+        )
     parts = [np.asarray(v) for name, v in values.items() if name not in (fit.model.outcome.name, SOURCE)]
     columns = [part.reshape(len(rows), -1).astype(float) for part in parts if part.dtype.kind in "biuf"]
     if not columns:
@@ -77,11 +88,16 @@ def _numbers(fit: Fit, rows: Rows) -> np.ndarray:
     return np.hstack(columns)
 
 
-def _checked(features: Any, count: int) -> np.ndarray:
-    x = features.to_numpy() if isinstance(features, pd.DataFrame) else np.asarray(features)
-    if x.ndim != 2 or len(x) != count:
-        wanted = f"features of shape ({count}, d): of the training rows, then of trusted ones from outside"
-        raise DataError(wanted, f"shape {np.shape(x)}")
-    if x.dtype.kind not in "biuf":
-        raise DataError("numbers as features", f"{x.dtype}", "Code words first, such as by pandas.get_dummies.")
-    return x.astype(float)
+def _checked(features: Any, ids: pd.Index) -> np.ndarray:
+    """By row id where the index of a frame has the ids, else by position."""
+    frame = features if isinstance(features, pd.DataFrame) else pd.DataFrame(np.asarray(features))
+    if np.ndim(features) != 2 or len(frame) != len(ids):
+        wanted = f"features of shape ({len(ids)}, d): of the training rows, then of trusted ones from outside"
+        raise DataError(wanted, f"shape {np.shape(features)}")
+    words = [name for name, kind in frame.dtypes.items() if kind.kind not in "biuf"]
+    if words:
+        got = f"{frame[words[0]].dtype} in column {words[0]!r}"
+        raise DataError("numbers as features", got, "Code words first, such as by pandas.get_dummies.")
+    if frame is features and frame.index.is_unique and frame.index.sort_values().equals(ids.sort_values()):
+        frame = frame.loc[ids]
+    return frame.to_numpy(dtype=float)

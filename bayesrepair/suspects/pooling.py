@@ -9,7 +9,7 @@ for errors that the other knows better. With models m of weight w_m,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -150,13 +150,18 @@ def _pool(members: dict[str, Suspects], share: np.ndarray) -> PooledSuspects:
     divergent = max(convergence(m.fit)["divergent"] for m in each)
     train = first.fit.rows.at(slice(0, first.evidence.training))
     frame = framed(first.fit, train, first.evidence, found, surprising)
+    status = noise_status(speaks, rhat=rhat, ess=ess, divergent=divergent, stand_in=GAUSSIAN)
+    doubted = [(name, m.status) for name, m in members.items() if m.status.level == "unreliable"]
+    if doubted and status.level != "unreliable":
+        name, of_member = doubted[0]
+        status = replace(of_member, message=f"{name}: {of_member.message}")
     return PooledSuspects(
         plain=first.plain,
         fit=first.fit,
         scores=ranked(frame, "prob_wrong", first.plain.table),
         evidence=first.evidence,
         suspicion=found,
-        status=noise_status(speaks, rhat=rhat, ess=ess, divergent=divergent, stand_in=GAUSSIAN),
+        status=status,
         seconds=sum(m.seconds for m in each),
         noise_evidence=speaks,
         members=tuple(each),

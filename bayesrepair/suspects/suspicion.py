@@ -246,11 +246,17 @@ def _laplace(model: Noisy, rows: Rows, fit: Fit, rng: np.random.Generator) -> Po
     low, high = (model.started(fit.draws, rng, high=high).theta.mean(axis=0) for high in (False, True))
     level = [k for k, name in enumerate(model.names) if name.startswith(LEVEL)]
     if len(level) == 1:
-        return nested_laplace(model, rows, low, level[0], LEVELS, rng=rng)
+        return nested_laplace(model, rows, low, level[0], _levels(model.noise), rng=rng)
     found = max((laplace(model, rows, np.ones(len(rows)), start) for start in (low, high)), key=_log_mass)
     if _log_mass(found) == -np.inf:
         raise MethodError("a mode of the noise-aware posterior", "none", "Sample it instead: method='nuts'.")
     return found
+
+
+def _levels(noise: Noise) -> list[float]:
+    """`LEVELS`, for a prior of one's own at the same distances from its mean in its sds."""
+    usual = type(noise)
+    return [noise.level + noise.level_sd * (at - usual.level) / usual.level_sd for at in LEVELS]
 
 
 def _log_mass(gaussian: Gaussian) -> float:
