@@ -368,11 +368,13 @@ def test_features_are_those_of_the_rows():
         features_of(alone, pd.DataFrame({"size": x[:, 0], "word": "up"}))
 
 
-def test_class_probabilities_are_no_features_and_a_doubted_member_is_not_forgotten(world):
-    given, each, _ = world
-    table = np.random.default_rng(2).normal(size=(600, 2))
+def test_class_probabilities_are_no_features_and_a_doubted_member_is_not_forgotten():
+    rng = np.random.default_rng(2)
+    true, table = np.arange(300) % 2, rng.normal(size=(300, 2))
+    given = np.where(rng.random(300) < 0.15, 1 - true, true)
+    out_of_sample, by_heart = (0.04 + 0.92 * np.eye(2)[codes] for codes in (true, given))
     with pytest.warns(RepairWarning, match="by heart"):
-        doubted = br.suspects_from_predictions(given, each[0], in_sample=pd.get_dummies(given)[CLASSES] * 0.97 + 0.01)
+        doubted = br.suspects_from_predictions(given, out_of_sample, in_sample=by_heart)
     with pytest.raises(DataError, match="Pass features="):
         doubted.with_discriminant()
     both = doubted.with_discriminant(features=table)

@@ -66,7 +66,10 @@ def opinion(
 
     known = suspects.evidence
     names, given = class_names(suspects.plain), given_outcome(suspects.plain, known.rows)
-    fit = calibrated_fit(given, probability, classes=list(names), row=known.rows.index, slope=slope, slope_sd=slope_sd)
+    settings = {"classes": list(names), "row": known.rows.index, "slope": slope, "slope_sd": slope_sd}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RepairWarning)  # they may agree with every label, and yet saw none
+        fit = calibrated_fit(given, probability, **settings)
     table = suspects.plain.table
     fit = Fit(fit.model, fit.rows, fit.posterior, table=None if table is None else table.reindex(fit.rows.index))
     rng = np.random.default_rng(random_seed)
