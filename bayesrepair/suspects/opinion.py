@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from bayesrepair.noise import SOURCE, LabelNoise
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.rows import Rows
 from bayesrepair.softmax.designs import Calibration
-from bayesrepair.status import DataError
+from bayesrepair.status import DataError, RepairWarning
 from bayesrepair.suspects.finding import suspects_among
 from bayesrepair.suspects.result import Suspects
 from bayesrepair.suspects.suspicion import Suspicion
