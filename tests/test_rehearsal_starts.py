@@ -71,7 +71,7 @@ def test_the_interval_covers_how_well_the_real_errors_are_found(wrong_already):
     rehearsed = br.rehearse(fit, noise=0.1, runs=4, progressbar=False)
     share = rehearsed.expected("precision")
     assert share.low <= wrong[top].mean() <= share.high
-    assert share.low > 0.5  # counted as false alarms, the real errors would halve the precision
+    assert share.mean > 0.6  # counted as false alarms, the real errors would halve the precision, which is .8
     assert rehearsed.runs["corrected"].mean() > 0.6 * N / 10
 
 
