@@ -68,10 +68,10 @@ def test_a_number_far_off_is_drawn_anew_and_others_stay():
 def test_the_interval_covers_how_well_the_real_errors_are_found(wrong_already):
     fit, wrong = wrong_already
     top = fit.rows.positions(br.find_suspects(fit).top(N // 10).index)
-    rehearsed = br.rehearse(fit, noise=0.1, runs=4, progressbar=False)
+    rehearsed = br.rehearse(fit, noise=0.1, runs=12, progressbar=False)
     share = rehearsed.expected("precision")
     assert share.low <= wrong[top].mean() <= share.high
-    assert share.mean > 0.6  # counted as false alarms, the real errors would halve the precision, which is .8
+    assert share.low > 0.5  # counted as false alarms, the real errors would halve the precision
     assert rehearsed.runs["corrected"].mean() > 0.6 * N / 10
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -24,12 +24,22 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import SamplingWarning
 
 TARGET_ACCEPT = 0.9  # at .8 one draw in some hundreds diverges where few labels are wrong
+SHORT_STEPS, RARELY = 0.98, 5e-4  # what is aimed at instead once more than this share of the draws has diverged
 BEND = 2.0  # of what the noise takes the hyperbolic sine of; see `Whitening`
 SHARES = 1 / 3, 1 / 5  # tuning of the first run and of each further one, in that of the plain fit
 FEWEST_TUNED = 100  # … and at least so many steps, if the plain fit has them
 GROWTH = 1 / 2  # draws of a further run, in those of all runs before it
 MOST_DRAWS = 100_000  # of all chains together, beyond which no further run is begun
 WIDE = 200  # parameters beyond which only their spreads are taken from draws: correlations cost P² a gradient
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """What every parameter should reach, and within how many gradients."""
+
+    rhat: float
+    ess: float
+    gradients: float
 
 
 class NoisyPyMCModel(TrainablePyMCModel):
@@ -129,19 +139,50 @@ class NoisyPyMCModel(TrainablePyMCModel):
             No further run is begun that would take more of them in all. (Not a time: the same seed is to give the same
             draws on a busy machine.) Nor is one where many trajectories diverge, or beyond `MOST_DRAWS`.
 
+        Where a few diverge, more than two of 4000, all is done again with shorter steps, if that many gradients are
+        left: draws near what they could not enter are too few.
+
         Warns
         -----
         SamplingWarning
             If there were divergences, or if r̂ exceeds 1.05 at the end.
         """
+        goal, coordinates = _Goal(rhat, ess, gradients), self._first_coordinates(start, rng)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SamplingWarning)  # the last word is what counts
+            result = self._agreed(rows, start, coordinates, rng, draws, goal, TARGET_ACCEPT)
+        done = result.sampling
+        assert done is not None  # as the sampler made it
+        spent = done.gradients or np.inf
+        if not RARELY < done.divergent <= MANY_DIVERGE or 2 * spent > gradients:
+            return diagnosed(result, done)
+        start = _ends(result, done.chains)
+        coordinates = Whitening.of(result, coordinates.bend, diagonal=coordinates.is_diagonal)
+        goal = replace(goal, gradients=gradients - spent)
+        result = self._agreed(rows, start, coordinates, rng, draws, goal, SHORT_STEPS)
+        again = result.sampling
+        assert again is not None
+        total = None if again.gradients is None else again.gradients + int(spent)
+        return replace(result, sampling=replace(again, seconds=done.seconds + again.seconds, gradients=total))
+
+    def _agreed(
+        self,
+        rows: Rows,
+        start: Draws,
+        coordinates: Whitening,
+        rng: np.random.Generator,
+        draws: int | None,
+        goal: _Goal,
+        accept: float,
+    ) -> Draws:
+        """Runs of the same chains until they agree, or have taken too many gradients."""
         settings = self.clean.sampler.settings  # as they are now
-        accept = max(settings.target_accept, TARGET_ACCEPT)
+        accept = max(settings.target_accept, accept)
         size = settings.draws if draws is None else draws
         first, further = (max(ceil(share * settings.tune), min(settings.tune, FEWEST_TUNED)) for share in SHARES)
         settings = replace(settings, adaptation="low_rank", target_accept=accept, draws=size, tune=first)
         arrays, position = self._arrays(rows, with_outcome=True)
         weights = np.ones(len(rows))
-        coordinates = self._first_coordinates(start, rng)
         result: Draws | None = None
         while True:
             with warnings.catch_warnings():
@@ -159,13 +200,13 @@ class NoisyPyMCModel(TrainablePyMCModel):
             so_far, last = result.sampling, more.sampling
             assert so_far is not None  # as the sampler made them
             assert last is not None
-            good = not so_far.rhat_max > rhat and so_far.ess_min >= ess  # of one chain r̂ is nan
+            good = not so_far.rhat_max > goal.rhat and so_far.ess_min >= goal.ess  # of one chain r̂ is nan
             if not coordinates.is_diagonal:
                 settings = replace(settings, adaptation="diag", tune=further)
             settings = replace(settings, draws=max(ceil(GROWTH * so_far.draws), further))
             share = (settings.draws + settings.tune) / (last.draws + last.tune)  # of the last run's gradients
             spent = (so_far.gradients or np.inf) + share * (last.gradients or np.inf)
-            if good or so_far.divergent > MANY_DIVERGE or spent > gradients or len(result) > MOST_DRAWS:
+            if good or so_far.divergent > MANY_DIVERGE or spent > goal.gradients or len(result) > MOST_DRAWS:
                 return diagnosed(result, so_far)
             start = _ends(result, settings.chains)
             coordinates = Whitening.of(result, coordinates.bend, diagonal=coordinates.is_diagonal)
