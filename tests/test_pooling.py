@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score
 
 import bayesrepair as br
 from bayesrepair.model import Outcome
-from bayesrepair.numerics.model_weight import stacking_weights
+from bayesrepair.numerics.model_weight import bootstrap_weights, stacking_weights
 from bayesrepair.reporting.suspects_page import report_suspects
 from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from bayesrepair.status import DataError, RepairWarning
@@ -276,6 +276,11 @@ def test_opinions_add_up():
     assert three.names == ("model", "discriminant", "forest")
     np.testing.assert_allclose(sum(three.weights), 1.0)
     np.testing.assert_allclose(three.weights[0] / three.weights[1], two.weights[0] / two.weights[1])
+    counted = ~alone.evidence.trusted[:200]
+    by_model, by_discriminant, by_forest = (m.suspicion.loo[counted] for m in three.members)
+    np.testing.assert_allclose(two.weights, bootstrap_weights(np.stack([by_model, by_discriminant])))
+    before = np.log(two.weights @ np.exp([by_model, by_discriminant]))
+    np.testing.assert_allclose(three.weights[2], stacking_weights(np.stack([before, by_forest]))[1])
     expected = sum(w * m.truth for w, m in zip(three.weights, three.members, strict=True))
     np.testing.assert_allclose(three.truth, expected)
     np.testing.assert_allclose(three.truth[200:], np.eye(2)[clean[200:]])  # these are known
