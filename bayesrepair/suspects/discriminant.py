@@ -17,9 +17,8 @@ from scipy.special import softmax
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import StandardScaler
 
-from bayesrepair.noise import LabelNoise, Noisy
 from bayesrepair.numerics.label_posterior import transition
-from bayesrepair.suspects.opinion import features_of, opinion
+from bayesrepair.suspects.opinion import features_of, label_noise, opinion
 from bayesrepair.suspects.result import Suspects
 
 NAME = "discriminant"
@@ -39,12 +38,8 @@ def discriminant_opinion(suspects: Suspects, *, features: Any = None, random_see
 
     Parameters
     ----------
-    suspects : Suspects
-        Of classes.
-    features : array or DataFrame, shape (N, d), optional
-        Of the rows that took part: the training rows, then trusted rows from outside. By default all numbers that the
-        model reads of each row.
-    random_seed : int
+    suspects, features, random_seed
+        As in `bayesrepair.suspects.forest.forest_opinion`.
 
     Returns
     -------
@@ -53,7 +48,7 @@ def discriminant_opinion(suspects: Suspects, *, features: Any = None, random_see
     Raises
     ------
     DataError
-        If the outcome is no class, features do not belong to the rows or are missing, or the model reads no numbers.
+        As there.
 
     References
     ----------
@@ -62,10 +57,8 @@ def discriminant_opinion(suspects: Suspects, *, features: Any = None, random_see
     """
     x = features_of(suspects, features)
     left_out = cross_fitted(x, _likelihood(suspects), seed=random_seed)
-    model = suspects.fit.model
-    assert isinstance(model, Noisy)
-    assert isinstance(model.noise, LabelNoise)  # of classes
-    noise = replace(model.noise, class_spread=max(model.noise.class_spread, CLASS_SPREAD))
+    noise = label_noise(suspects)
+    noise = replace(noise, class_spread=max(noise.class_spread, CLASS_SPREAD))
     return opinion(suspects, left_out, noise=noise, slope=SLOPE, slope_sd=SLOPE_SD, random_seed=random_seed)
 
 

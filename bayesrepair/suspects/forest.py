@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
-from bayesrepair.noise import LabelNoise, Noisy
-from bayesrepair.suspects.opinion import features_of, opinion
+from bayesrepair.suspects.opinion import features_of, label_noise, opinion
 from bayesrepair.suspects.result import Suspects
 
 TREES, LEAF = 500, 5
@@ -64,10 +63,8 @@ def forest_opinion(
     """
     x = features_of(suspects, features)
     votes = out_of_bag(x, suspects.truth, trees=trees, leaf=leaf, seed=random_seed)
-    model = suspects.fit.model
-    assert isinstance(model, Noisy)
-    assert isinstance(model.noise, LabelNoise)  # of classes
-    return opinion(suspects, votes, noise=model.noise, slope=SLOPE, slope_sd=SLOPE_SD, random_seed=random_seed)
+    noise = label_noise(suspects)
+    return opinion(suspects, votes, noise=noise, slope=SLOPE, slope_sd=SLOPE_SD, random_seed=random_seed)
 
 
 def out_of_bag(x: np.ndarray, truth: np.ndarray, *, trees: int = TREES, leaf: int = LEAF, seed: int = 0) -> np.ndarray:

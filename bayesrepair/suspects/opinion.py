@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayesrepair.fit import Fit
-from bayesrepair.noise import SOURCE, LabelNoise
+from bayesrepair.noise import SOURCE, LabelNoise, Noisy
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.rows import Rows
 from bayesrepair.softmax.designs import Calibration
@@ -38,6 +38,14 @@ def features_of(suspects: Suspects, features: Any) -> np.ndarray:
     if bad.any():
         raise DataError("finite features", f"{int(bad.sum())} rows without, such as row {rows.index[bad][0]}")
     return x
+
+
+def label_noise(suspects: Suspects) -> LabelNoise:
+    """What suspects of classes take to be wrong with the labels: the prior, and who is told apart."""
+    model = suspects.fit.model
+    assert isinstance(model, Noisy)  # as `noisy_fit` made it
+    assert isinstance(model.noise, LabelNoise)  # of classes
+    return model.noise
 
 
 def opinion(
