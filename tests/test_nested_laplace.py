@@ -134,3 +134,12 @@ def test_errors_count_the_weights_of_the_proposals(sharp):
     ratio = prob.std(axis=0, ddof=1)[some] / np.sqrt(np.square(mcse).mean(axis=0))[some]
     assert 0.5 < np.sqrt(np.square(ratio).mean()) < 2.0
     assert 0 < br.suspects_from_predictions(given, probability).fit.draws.r_eff < 0.8
+
+
+def test_the_status_says_what_stands_in_for_chains(sharp, monkeypatch):
+    weighted = "Gaussians at modes, put right by importance weights"
+    assert weighted in br.suspects_from_predictions(*sharp).status.message
+    monkeypatch.setattr(nested, "MOST_LOOKS", 0)
+    bare = br.suspects_from_predictions(*sharp).status.message
+    assert weighted not in bare
+    assert "a Gaussian at the mode stands in" in bare

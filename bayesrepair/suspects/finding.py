@@ -13,8 +13,8 @@ from bayesrepair.noise import Mechanism, Noise
 from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.rows import Rows
-from bayesrepair.suspects.noise_evidence import GAUSSIAN, noise_status
-from bayesrepair.suspects.result import Suspects, convergence
+from bayesrepair.suspects.noise_evidence import noise_status
+from bayesrepair.suspects.result import Suspects, convergence, stand_in
 from bayesrepair.suspects.reviewed_rows import Reviewed
 from bayesrepair.suspects.suspicion import (
     Evidence,
@@ -141,7 +141,7 @@ def suspects_among(
     surprising = surprise(fit, train, client=client, progressbar=progressbar)
     found, frame = suspects_in(noisy, known, surprising, rng, fit.table, client=client, progressbar=progressbar)
     speaks = noise_evidence(noisy, known, found, surprising)
-    status = noise_status(speaks, **convergence(noisy), stand_in=GAUSSIAN)
+    status = noise_status(speaks, **convergence(noisy), stand_in=stand_in(noisy))
     return Suspects(fit, noisy, frame, known, found, status, seconds, speaks)
 
 

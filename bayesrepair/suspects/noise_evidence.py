@@ -16,7 +16,9 @@ GOOD_RHAT, ENOUGH = 1.01, 400.0  # r̂, and effective draws, that every paramete
 CLEAR = 0.95  # weight of the noise-aware model from which on its word is taken
 MUCH_OVERLAP = 0.1  # share of records that are exceptions by nature, beyond which the model's shape matters
 
-GAUSSIAN = "a Gaussian at the mode stands in for the posterior; of a PyMC model method='nuts' samples it"
+_SAMPLE = "of a PyMC model method='nuts' samples it"
+GAUSSIAN = f"a Gaussian at the mode stands in for the posterior; {_SAMPLE}"
+WEIGHTED = f"Gaussians at modes, put right by importance weights, stand in for the posterior; {_SAMPLE}"
 ALONE = "a single chain has no other to disagree with"
 _ASK = "Have the first rows checked before the others, and pass what was found as reviewed=."
 _SHAPE = "Give the model more shape, such as from_table(..., basis='auto')."

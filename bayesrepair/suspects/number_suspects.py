@@ -15,7 +15,7 @@ from bayesrepair.rows import Rows
 from bayesrepair.status import MethodError, Status
 from bayesrepair.suspects.noise_evidence import ALONE, unsettled
 from bayesrepair.suspects.number_suspicion import NumberSuspicion, number_suspicion
-from bayesrepair.suspects.result import Suspects, convergence
+from bayesrepair.suspects.result import Suspects, convergence, stand_in
 from bayesrepair.suspects.reviewed_rows import Reviewed
 from bayesrepair.suspects.suspicion import Evidence, Method, evidence, noisy_fit, surprise
 
@@ -147,7 +147,7 @@ def _status(fit: Fit, found: NumberSuspicion, confirmed: int) -> Status:
         seen = "errors and natural extremes overlap: most of the errors that are expected cannot be named"
         return Status("checked", seen, "Check the first rows by hand; do not read prob_wrong as proof.")
     if np.isnan(chains["ess"]):
-        return Status("checked", "a Gaussian at the mode stands in for the posterior", "method='nuts' samples it.")
+        return Status("checked", stand_in(fit), "Look at the first rows by hand.")
     if np.isnan(chains["rhat"]):
         return Status("checked", ALONE, "Let the refits have several chains, such as chains=4.")
     known = f"{confirmed} reviewed records were wrong; " if confirmed else ""

@@ -21,8 +21,8 @@ from bayesrepair.predictive import class_names, given_outcome
 from bayesrepair.ranking import ranked
 from bayesrepair.status import DataError
 from bayesrepair.suspects.finding import framed
-from bayesrepair.suspects.noise_evidence import GAUSSIAN, GOOD_RHAT, NoiseEvidence, noise_status
-from bayesrepair.suspects.result import Suspects, convergence
+from bayesrepair.suspects.noise_evidence import GOOD_RHAT, NoiseEvidence, noise_status
+from bayesrepair.suspects.result import Suspects, convergence, stand_in
 from bayesrepair.suspects.suspicion import COUNT_DRAWS, Suspicion, class_probabilities
 
 
@@ -150,7 +150,7 @@ def _pool(members: dict[str, Suspects], share: np.ndarray) -> PooledSuspects:
     divergent = max(convergence(m.fit)["divergent"] for m in each)
     train = first.fit.rows.at(slice(0, first.evidence.training))
     frame = framed(first.fit, train, first.evidence, found, surprising)
-    status = noise_status(speaks, rhat=rhat, ess=ess, divergent=divergent, stand_in=GAUSSIAN)
+    status = noise_status(speaks, rhat=rhat, ess=ess, divergent=divergent, stand_in=stand_in(first.fit))
     doubted = [(name, m.status) for name, m in members.items() if m.status.level == "unreliable"]
     if doubted and status.level != "unreliable":
         name, of_member = doubted[0]

@@ -19,7 +19,7 @@ from bayesrepair.posterior import Draws
 from bayesrepair.predictive import class_names
 from bayesrepair.repairs import repair
 from bayesrepair.status import DataError, RepairWarning, Status
-from bayesrepair.suspects.noise_evidence import NoiseEvidence
+from bayesrepair.suspects.noise_evidence import GAUSSIAN, WEIGHTED, NoiseEvidence
 from bayesrepair.suspects.number_suspicion import NumberSuspicion
 from bayesrepair.suspects.suspicion import (
     Evidence,
@@ -52,6 +52,12 @@ def convergence(fit: Fit) -> dict[str, float]:
     if sampling is None:
         return {"rhat": np.nan, "ess": np.nan, "divergent": 0.0}
     return {"rhat": sampling.rhat_max, "ess": sampling.ess_min, "divergent": sampling.divergent}
+
+
+def stand_in(fit: Fit) -> str:
+    """What is in the place of chains where none were run."""
+    posterior = fit.posterior
+    return WEIGHTED if isinstance(posterior, Draws) and posterior.r_eff < 1 else GAUSSIAN
 
 
 @dataclass(frozen=True, eq=False)

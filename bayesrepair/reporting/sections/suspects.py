@@ -14,6 +14,7 @@ from bayesrepair.reporting.standouts import standouts
 from bayesrepair.reporting.wording import decimals, percent, plural, value_text, whole
 from bayesrepair.status import Level
 from bayesrepair.suspects import Expected, PooledSuspects, Suspects
+from bayesrepair.suspects.result import stand_in
 
 SHOWN, PICTURED = 50, 20
 MOST_CLASSES = 12  # in the table of confusions
@@ -55,7 +56,7 @@ def _worth_of_review(suspects: Suspects, k: int) -> str:
 def asked(suspects: Suspects, facts: Sequence[tuple[str, str]], notes: Sequence[str]) -> Section:
     """Data, model, sampling, remarks."""
     posterior = [("r-hat", decimals(suspects.rhat, 3)), ("Effective draws", whole(suspects.ess))]
-    sampled = posterior if np.isfinite(suspects.ess) else [("Posterior", "Gaussian at the mode")]
+    sampled = posterior if np.isfinite(suspects.ess) else [("Posterior", stand_in(suspects.fit))]
     heard = [("Heard", suspects.heard)] if isinstance(suspects, PooledSuspects) else []
     known = int(suspects.evidence.trusted.sum())
     rows = [("Rows", whole(len(suspects))), ("Rows known to be right", whole(known))]
