@@ -56,7 +56,7 @@ def plain(name: str) -> tuple[br.Fit, np.ndarray]:
     fit = problem.fit
     outcome = fit.rows.values["y"] if problem.truth is None else problem.truth
     assert isinstance(fit.model, TrainablePyMCModel)  # as the benchmark's models are
-    fit.model.sampler.settings = NutsSettings(draws=500, tune=500, chains=4, cores=1)
+    fit.model.sampler.settings = NutsSettings(cores=1)  # as the library samples by default
     if problem.truth is not None:
         draws = fit.model.train(fit.rows.replace(y=outcome), rng=np.random.default_rng(0))
         fit = br.Fit(fit.model, fit.rows.replace(y=outcome), draws)
@@ -184,6 +184,6 @@ def main(arguments: list[str]) -> None:
     wanted = [cell for cell in every if not chosen.kept or path(cell, version).exists()]
     lines = [kept(cell, version) for cell in wanted]
     frame = pd.DataFrame(lines)
-    seeds = f"Means over seeds 0 to {chosen.seeds - 1}; ``gain`` is paired, prob_wrong less surprise; 4 x 500 draws."
+    seeds = f"Means over seeds 0 to {chosen.seeds - 1}; ``gain`` is paired, prob_wrong less surprise; 4 x 1000 draws."
     about = f"{__doc__}\n{seeds} {len(lines)} of {len(list(cells(chosen.seeds)))} cells were run."
     save("suspects_numbers", frame, table=summary(frame), about=about)

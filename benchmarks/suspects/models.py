@@ -21,7 +21,7 @@ from bayesrepair.softmax import Features, SoftmaxModel, softmax_fit
 from benchmarks.suspects.base import Base
 from benchmarks.suspects.cells import Cell
 
-SAMPLING = NutsSettings(draws=500, tune=500, chains=4, cores=1)
+SAMPLING = NutsSettings(cores=1)  # as the library samples by default
 LARGE = 150  # parameters beyond which the closed form of softmax models serves, with its Laplace approximation
 FREQUENCIES = 100
 SIZES = {"features": 5.0, "fourier": 8.0}  # scale of the prior of the slopes' sd, where it is learned

@@ -95,14 +95,12 @@ def _of_two(graph: RowGraph, rate: Any, is_one: Any) -> Variable:
 
 def _summed(graph: RowGraph, transition: Transition, rate: Any, given: Any, classes: int) -> Variable:
     target: Any = transition.target
-    chosen = pt.eq(given[:, None], pt.arange(classes))
+    # T_c,y for each row and true class c
+    to_given = pt.switch(pt.eq(given[:, None], pt.arange(classes)), 1 - rate, rate * target.T[given])
     if graph.predicted is not None and len(graph.observed) == 1:
         pi: Any = graph.predicted
-        each = pi * (1 - rate) + pt.dot(pi * rate, target)
-        return pt.log(pt.switch(chosen, each, 0.0).sum(axis=1))
+        return pt.log((pi * to_given).sum(axis=1))
     log_p = pt.stack(_of_each_class(graph, classes), axis=1)
-    # Σ_d [y = d] T_cd for each row and true class c
-    to_given = pt.switch(chosen, 1 - rate, rate * pt.dot(chosen.astype("float64"), target.T))
     return pt.logsumexp(log_p + pt.log(to_given), axis=1)
 
 

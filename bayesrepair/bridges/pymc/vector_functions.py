@@ -17,7 +17,7 @@ from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 from pytensor.graph.rewriting.utils import rewrite_graph
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
-from pytensor.scalar import Sigmoid, Softplus, Tanh
+from pytensor.scalar import Exp, Log, Sigmoid, Softplus, Tanh
 from pytensor.tensor.elemwise import Elemwise
 
 from bayesrepair.numerics import simd_math
@@ -40,8 +40,8 @@ def _each(function: Callable) -> Callable:
     return each
 
 
-_LOOPS: Mapping[str, Callable] = {name: _each(getattr(simd_math, name)) for name in ("sigmoid", "softplus", "tanh")}
-_NAMES: Mapping[type, str] = {Sigmoid: "sigmoid", Softplus: "softplus", Tanh: "tanh"}
+_NAMES: Mapping[type, str] = {Exp: "exp", Log: "log", Sigmoid: "sigmoid", Softplus: "softplus", Tanh: "tanh"}
+_LOOPS: Mapping[str, Callable] = {name: _each(getattr(simd_math, name)) for name in _NAMES.values()}
 
 
 class VectorFunction(Op):
@@ -52,7 +52,7 @@ class VectorFunction(Op):
 
     Parameters
     ----------
-    name : {"sigmoid", "softplus", "tanh"}
+    name : {"exp", "log", "sigmoid", "softplus", "tanh"}
     """
 
     __props__ = ("name",)
@@ -90,13 +90,13 @@ def _compiled(op: VectorFunction, **kwargs: Any) -> tuple[Callable, int]:
 @node_rewriter([Elemwise])
 def _as_vector_function(fgraph: Any, node: Any) -> Any:
     name = _NAMES.get(type(node.op.scalar_op))
-    if name is None or node.inputs[0].type.dtype != "float64":
+    if name is None or node.inputs[0].type.dtype != "float64" or node.inputs[0].type.ndim == 0:
         return None
     return [VectorFunction(name)(*node.inputs)]
 
 
 def with_vector_functions(outputs: Sequence[Variable]) -> list[Variable]:
-    """The same graphs, their logistic functions and hyperbolic tangents of float64 as `VectorFunction`."""
+    """The same graphs, with `VectorFunction` for what is in ``_NAMES``, of float64 tensors with axes."""
     rewritten: Any = rewrite_graph(
         list(outputs), include=(), custom_rewrite=dfs_rewriter(_as_vector_function), clone=True
     )
