@@ -210,11 +210,14 @@ def rules_of_sampling(table: pd.DataFrame, method: str) -> list[str]:
         return []
     column, lines = f"r̂ ≤ {GOOD_RHAT}", table["lines"].sum()
     good, worst = np.average(table[column], weights=table["lines"]), table["r̂, worst"].max()
-    times, per_draw = table["time / plain"].median(), table["… an effective draw"].median()
+    cells, per_draw = table["time / plain"], table["… an effective draw"].median()
+    times, dear = cells.median(), cells.index[cells > TIMES]
     return [
         f"{method}: {column} in {good:.0%} of {lines} sampled lines (worst {worst:.3f}; goal all): {_word(good == 1)}.",
         f"{method}: sampling takes {times:.1f} times as long as the plain fit, {per_draw:.1f} times for each effective "
         f"draw (medians over cells; goal ≤ {TIMES}): {_word(times <= TIMES)}.",
+        f"{method}: at most {TIMES} times in every cell (median over seeds; the dearest {cells.max():.1f}): "
+        f"{_word(not len(dear))}{_listed(dear)}.",
     ]
 
 
