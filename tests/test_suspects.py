@@ -280,6 +280,28 @@ def test_four_classes():
     assert (wrong_ones["suggested"] != wrong_ones["given"]).all()
 
 
+def test_ordered_classes():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2))
+    true = np.digitize(6 * (x[:, 0] - x[:, 1]) + rng.logistic(size=300), [-6, -2, 2, 6])
+    given = np.where(rng.random(300) < 0.1, (true + rng.integers(1, 5, 300)) % 5, true)
+    off = np.abs(given - true)
+    with pm.Model() as model:
+        cuts = pm.Normal(
+            "cuts", 0, 5, shape=4, transform=pm.distributions.transforms.ordered, initval=[-2.0, -1.0, 1.0, 2.0]
+        )
+        eta = pm.Data("x", x, dims=("row", "column")) @ pm.Normal("slope", 0, 5, shape=2)
+        pm.OrderedLogistic("y", eta=eta, cutpoints=cuts, observed=given, dims="row")
+    frame = br.find_suspects(br.from_pymc(model, **QUIET)).frame().sort_index()
+    found = (frame["prob_wrong"] > 0.5).to_numpy()
+    assert (off[found] > 0).mean() > 0.85
+    assert found[off >= 2].mean() > 0.7  # neighbours overlap
+    assert found[off == 0].mean() < 0.02
+    left = np.abs(frame["suggested"].astype(int).to_numpy() - true)[found & (off >= 2)]
+    assert (left == 0).mean() > 0.6  # of five classes
+    assert left.max() <= 1
+
+
 def test_trusted_rows_are_never_suspected_and_rows_from_outside_help(flipped):
     fit, bad = flipped
     good = bad.index[~bad][:100]
