@@ -163,6 +163,16 @@ def test_peers_of_the_last_table_are_not_measured_again(tmp_path, monkeypatch):
     assert lines == {"training loss": {"ap": 0.25}, "margin": {"ap": 0.5}}
 
 
+def test_lines_of_an_earlier_table_are_told():
+    line = {"data": "wine", "method": "ours", "code": "abc"}
+    assert verdict.origins(pd.DataFrame([line]), ["ours"]) == []
+    told = verdict.origins(
+        pd.DataFrame([line, line | {"code": None}, line | {"method": "margin", "code": None}]), ["ours"]
+    )
+    assert told == ["ours: 1 lines are those of an earlier table, by older code (wine)."]
+    assert verdict.origins(pd.DataFrame([{"data": "wine", "method": "ours"}]), ["ours"]) == told
+
+
 def test_chains_that_disagree_or_take_long_are_told():
     line = {"data": "wine", "noise": "u10", "seed": 0, "method": "ours", "rhat": 1.005, "ess": 800.0}
     line |= {"sampling_seconds": 4.0, "plain_seconds": 2.0, "plain_ess": 400.0}

@@ -221,6 +221,18 @@ def rules_of_sampling(table: pd.DataFrame, method: str) -> list[str]:
     ]
 
 
+def origins(frame: pd.DataFrame, methods: Sequence[str]) -> list[str]:
+    """Which lines of ours were taken from an earlier table: those that do not know by what code they were made."""
+    code = frame["code"] if "code" in frame else pd.Series(None, index=frame.index, dtype=object)
+    told = []
+    for method in methods:
+        old = frame[(frame["method"] == method) & code.isna()]
+        if len(old):
+            names = ", ".join(name for name in DATA if name in set(old["data"]))
+            told.append(f"{method}: {len(old)} lines are those of an earlier table, by older code ({names}).")
+    return told
+
+
 def rules_of_calibration(frame: pd.DataFrame, table: pd.DataFrame, method: str) -> list[str]:
     """Skill, error and intervals where nothing overlaps by nature."""
     clear = table[table.index.get_level_values("data").isin(CALIBRATED)] if len(table) else table
@@ -291,6 +303,7 @@ def report(
     verdict = rules_of_detection(frame, at_d, others)
     for name, table in tables.items():
         verdict += rules_of_calibration(frame, table, name) + rules_of_sampling(sampled(frame, name), name)
+    verdict += origins(frame, list(tables))
     print("\n".join(verdict))
     if write:
         name = f"suspects-from-seed-{seeds.start}" if seeds.start else "suspects"
