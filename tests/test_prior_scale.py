@@ -36,7 +36,8 @@ def test_the_prior_is_that_of_a_scale_and_standard_normal_offsets(fits):
     scale, offset = values["coefficient_scale"], values["coefficient_offset"]
     np.testing.assert_allclose(values["coefficient"], scale[:, None] * offset)
     expected = stats.norm.logpdf(values["Intercept"], 0, 2.5) + stats.norm.logpdf(offset).sum(axis=1)
-    expected += stats.halfnorm.logpdf(scale, scale=5.0) + np.log(scale)  # on the logarithm that is sampled
+    prior = stats.halfnorm(scale=5.0 / np.sqrt(offset.shape[1]))  # of one coefficient; of all together 5
+    expected += prior.logpdf(scale) + np.log(scale)  # on the logarithm that is sampled
     np.testing.assert_allclose(model.log_prior(theta), expected)
 
 

@@ -61,10 +61,10 @@ def from_table(
         add is learned (a spherical Student-t prior on their coefficients). ``"auto"`` fits all three and keeps the
         smallest within one standard error of the best by PSIS-LOO; the last note says what it chose.
     prior_scale : {"unit", "learned"}
-        Of coefficients, where there is no formula. ``"learned"``: Normal(0, s), s ~ HalfNormal(5), for all of them
-        together. It is what `find_suspects` does best with: coefficients held near 1 cannot say how far apart classes
-        are, and what lies on the wrong side then looks like chance. It takes a NUTS sampler longer, and
-        ``target_accept`` is .95 then.
+        Of coefficients, where there is no formula. ``"learned"``: Normal(0, s²/d) for all d of them, s ~ HalfNormal(5),
+        so that s is the standard deviation of what they add up to. It is what `find_suspects` does best with:
+        coefficients held near 1 cannot say how far apart classes are, and what lies on the wrong side then looks like
+        chance. It takes a NUTS sampler longer, and ``target_accept`` is .95 then.
     max_rows : int
         Of a table that is not a DataFrame in memory, so many rows at most are read and modelled, a uniform random
         sample by ``random_seed``; `find_causes` with ``rows=`` ranks all of them.

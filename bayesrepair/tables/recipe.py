@@ -19,7 +19,7 @@ from bayesrepair.tables.outcome import Target, read_target
 
 FEWEST_ROWS = 10
 _COEFFICIENT = 1.0  # prior sd of the effect of one sd of a predictor, on the scale of the linear predictor
-_LEARNED = 5.0  # scale of the prior of that sd where it is learned
+_LEARNED = 5.0  # scale of the prior of what all predictors together add, as an sd, where it is learned
 _INTERCEPT = 2.5
 _BASIS = {"nu": 3.0, "sigma": 1.0}  # of what a basis adds to the linear predictor: a size left to the data
 # Names that Bambi and PyMC give to parts of the model.
@@ -163,7 +163,7 @@ def read_recipe(
         raise DataError("prior_scale='unit' beside a formula, whose priors are Bambi's", repr(prior_scale), remedy)
     beyond = None if basis == "linear" else _basis(basis, table, columns, formula)
     text = _coded_formula(columns, target, group) if formula is None else completed(formula, target, group)
-    priors = _priors(outcome, prior_scale) if coded else {}
+    priors = _priors(outcome, prior_scale, _width(columns)) if coded else {}
     for part, present in (("common", bool(columns)), ("group_specific", group is not None)):
         if not present:
             priors.pop(part, None)
@@ -267,8 +267,7 @@ def inside(name: str) -> str:
 
 def _coded_formula(columns: Mapping[str, Column], target: str, group: str | None) -> str:
     """One term for the whole design matrix: a coefficient a column would be a random variable a column."""
-    width = sum(len(column.labels) for column in columns.values())
-    names = [f"x{k}" for k in range(width)]
+    names = [f"x{k}" for k in range(_width(columns))]
     terms = [f"columns({', '.join(names)})"] if names else ["1"]
     if group is not None:
         terms.append(f"(1|`{inside(group)}`)")
@@ -292,8 +291,13 @@ def _unit(target: Target) -> float:
     return target.scale if target.family in ("gaussian", "t") else 1.0
 
 
-def _priors(target: Target, prior_scale: str) -> dict[str, Prior]:
-    """Weakly informative priors for predictors of unit variance, on the scale of the linear predictor."""
+def _width(columns: Mapping[str, Column]) -> int:
+    """Number of coefficients."""
+    return sum(len(column.labels) for column in columns.values())
+
+
+def _priors(target: Target, prior_scale: str, width: int) -> dict[str, Prior]:
+    """Weakly informative priors for so many predictors of unit variance, on the scale of the linear predictor."""
     identity = target.family in ("gaussian", "t")
     scale = _unit(target)
     centre = 0.0
@@ -310,5 +314,5 @@ def _priors(target: Target, prior_scale: str) -> dict[str, Prior]:
     if identity:
         priors["sigma"] = ("HalfStudentT", {"nu": 4.0, "sigma": scale})
     if prior_scale == "learned":
-        priors["common"] = ("LearnedScale", {"sigma": _LEARNED * scale})
+        priors["common"] = ("LearnedScale", {"sigma": _LEARNED * scale / max(width, 1) ** 0.5})
     return priors

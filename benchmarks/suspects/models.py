@@ -24,7 +24,7 @@ from benchmarks.suspects.cells import Cell
 SAMPLING = NutsSettings(cores=1)  # as the library samples by default
 LARGE = 150  # parameters beyond which the closed form of softmax models serves, with its Laplace approximation
 FREQUENCIES = 100
-SIZES = {"features": 5.0, "fourier": 8.0}  # scale of the prior of the slopes' sd, where it is learned
+SIZES = {"features": 5.0, "fourier": 8.0}  # scale of the prior of what all features together add, where it is learned
 
 
 @cache
@@ -93,7 +93,7 @@ def problem(base: Base, *, basis: str = "features", laplace: bool = False, learn
         scale = np.where(spread > 1e-9, spread, 1.0)
         x, x_test = (x - middle) / scale, (x_test - middle) / scale
     large = too_large(base) and not fourier
-    size = SIZES[basis] if fourier or learned else None
+    size = SIZES[basis] if fourier else SIZES[basis] / np.sqrt(x.shape[1]) if learned else None  # Σ f² = 1 of Fourier
     name = (cell.name, basis, str(laplace), str(size))
     if _LAST.name != name or _LAST.problem is None:
         made = _closed(cell, x, x_test) if large else _sampled(cell, x, x_test, size=size, laplace=laplace)
