@@ -43,6 +43,8 @@ OWN = (
     "number_noise.py",
     "bridges/pymc/number_errors.py",
     "bridges/pymc/noisy_numbers.py",
+    "bridges/pymc/contaminated_normal.py",
+    "bridges/pymc/noisy_model.py",
     "suspects/number_suspicion.py",
 )
 HOMES, FLATS, THREEFOLD = 60, 20, 3.0

@@ -213,14 +213,14 @@ def test_chains_of_which_a_few_diverge_are_drawn_anew_with_shorter_steps(base, f
     anew = sampling(1e9)
     steps = [accept for accept, _ in runs]
     assert steps == sorted(steps)
-    assert set(steps) == {noisy_model.TARGET_ACCEPT, noisy_model.SHORT_STEPS}
+    assert set(steps) == {noisy_model.NoisyPyMCModel.pace.accept, noisy_model.SHORT_STEPS}
     assert anew.divergences == 0
     assert anew.draws == sum(run.draws for accept, run in runs if accept == noisy_model.SHORT_STEPS)
     assert anew.gradients == sum(run.gradients for _, run in runs)  # what was thrown away is counted
     assert anew.rhat_max <= 1.01
     kept = sampling(1.0)  # nothing is left for it
     assert kept.divergences == 8
-    assert [accept for accept, _ in runs] == [noisy_model.TARGET_ACCEPT]
+    assert [accept for accept, _ in runs] == [noisy_model.NoisyPyMCModel.pace.accept]
 
 
 def test_chains_do_not_go_on_beyond_so_many_draws(base, found, monkeypatch):

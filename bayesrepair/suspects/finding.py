@@ -78,8 +78,9 @@ def find_suspects(
         ``"laplace"``: the Gaussian at the mode instead of draws; ``"auto"`` takes it for a Laplace fit and beyond
         100 000 rows.
     draws : int, optional
-        Draws of each chain, at first; as many as refits of the plain fit take by default. Chains that do not agree go
-        on, for up to twice the gradients of the plain fit, or some CPU minutes if that is longer.
+        Draws of each chain, at first; by default as many as refits of the plain fit take, and half as many among
+        measurements and counts. Chains that do not agree go on, for up to twice the gradients of the plain fit, or
+        some CPU minutes if that is longer.
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler, whose workers look at the rows; the sampling stays here.
     progressbar : bool

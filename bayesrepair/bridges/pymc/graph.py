@@ -95,6 +95,8 @@ class RowGraph:
         Discrete free variables; gradients are refused where there are any.
     log_prior_terms : dict of str to Variable
         Log prior of each free variable on its own scale, without the Jacobian.
+    sampled_log_lik : Variable, optional
+        The same as ``log_lik``, in operations that only numba compiles; what is sampled where it is there.
     """
 
     value_vars: tuple[Variable, ...]
@@ -116,3 +118,4 @@ class RowGraph:
     latents: tuple[str, ...]
     discrete: tuple[str, ...]
     log_prior_terms: dict[str, Variable] = field(default_factory=dict)
+    sampled_log_lik: Variable | None = None

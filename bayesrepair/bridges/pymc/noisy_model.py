@@ -23,14 +23,30 @@ from bayesrepair.posterior import MANY_DIVERGE, Draws
 from bayesrepair.rows import Rows
 from bayesrepair.status import SamplingWarning
 
-TARGET_ACCEPT = 0.9  # at .8 one draw in some hundreds diverges where few labels are wrong
 SHORT_STEPS, RARELY = 0.98, 5e-4  # what is aimed at instead once more than this share of the draws has diverged
 BEND = 2.0  # of what the noise takes the hyperbolic sine of; see `Whitening`
-SHARES = 1 / 3, 1 / 5  # tuning of the first run and of each further one, in that of the plain fit
+FURTHER = 1 / 5  # tuning of each further run, in that of the plain fit
 FEWEST_TUNED = 100  # … and at least so many steps, if the plain fit has them
 GROWTH = 1 / 2  # draws of a further run, in those of all runs before it
 MOST_DRAWS = 100_000  # of all chains together, beyond which no further run is begun
 WIDE = 200  # parameters beyond which only their spreads are taken from draws: correlations cost P² a gradient
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the first run is sampled.
+
+    Parameters
+    ----------
+    accept : float
+        The target of step sizes.
+    tune, draws : float
+        In those of the plain fit.
+    """
+
+    accept: float
+    tune: float
+    draws: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,10 @@ class NoisyPyMCModel(TrainablePyMCModel):
         Reads the user's data; nothing else of it is used.
     noise : Noise
     """
+
+    pace = Pace(
+        accept=0.9, tune=1 / 3, draws=1.0
+    )  # at .8 one draw in some hundreds diverges where few labels are wrong
 
     def __init__(self, clean: TrainablePyMCModel, noise: Noise) -> None:
         graph, self.transition = self._noisy(clean.graph, noise)
@@ -132,7 +152,7 @@ class NoisyPyMCModel(TrainablePyMCModel):
             Where chains start.
         rng : Generator
         draws : int, optional
-            Of each chain; as many as the plain fit has by default.
+            Of each chain in the first run; by default as many as the plain fit has, times the share of `Pace`.
         rhat, ess : float
             What every parameter should reach.
         gradients : float
@@ -150,7 +170,7 @@ class NoisyPyMCModel(TrainablePyMCModel):
         goal, coordinates = _Goal(rhat, ess, gradients), self._first_coordinates(start, rng)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SamplingWarning)  # the last word is what counts
-            result = self._agreed(rows, start, coordinates, rng, draws, goal, TARGET_ACCEPT)
+            result = self._agreed(rows, start, coordinates, rng, draws, goal, self.pace.accept)
         done = result.sampling
         assert done is not None  # as the sampler made it
         spent = done.gradients or np.inf
@@ -178,8 +198,9 @@ class NoisyPyMCModel(TrainablePyMCModel):
         """Runs of the same chains until they agree, or have taken too many gradients."""
         settings = self.clean.sampler.settings  # as they are now
         accept = max(settings.target_accept, accept)
-        size = settings.draws if draws is None else draws
-        first, further = (max(ceil(share * settings.tune), min(settings.tune, FEWEST_TUNED)) for share in SHARES)
+        size = ceil(self.pace.draws * settings.draws) if draws is None else draws
+        shares = self.pace.tune, FURTHER
+        first, further = (max(ceil(share * settings.tune), min(settings.tune, FEWEST_TUNED)) for share in shares)
         settings = replace(settings, adaptation="low_rank", target_accept=accept, draws=size, tune=first)
         arrays, position = self._arrays(rows, with_outcome=True)
         weights = np.ones(len(rows))

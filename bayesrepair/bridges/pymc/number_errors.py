@@ -121,6 +121,11 @@ def has_tail(outcome: Numbers) -> bool:
     return outcome.graph.outcome.kind == "continuous" and not isinstance(outcome.op, HEAVY_TAILED)
 
 
+def is_normal(outcome: Numbers) -> bool:
+    """Whether the outcome, or its logarithm, is normal."""
+    return isinstance(outcome.op, (NormalRV, LogNormalRV))
+
+
 @dataclass(frozen=True, eq=False)
 class Right:
     """Right records: a mixture of densities, and a draw from it.

@@ -252,8 +252,10 @@ def compile_target(graph: RowGraph, blocks: int, *, backend: str = "numba") -> C
         value: placeholder(value, shape=shape) for value, shape in zip(graph.value_vars, graph.shapes, strict=True)
     }
     total: Any = clone_replace([graph.log_prior], flat)[0]
+    fast = graph.sampled_log_lik if backend == "numba" else None
+    each = graph.log_lik if fast is None else fast
     for block in range(blocks):
-        total = total + _weighted_block(graph, flat, data, block)
+        total = total + _weighted_block(graph, each, flat, data, block)
     if backend == "jax":
         return CompiledTarget(jax_gradient(total, list(flat.values())), blocks, time.perf_counter() - started)
     compiled = compiled_density(
@@ -323,14 +325,14 @@ def _complete(posterior: Any, graph: RowGraph, settings: NutsSettings) -> np.nda
 
 
 def _weighted_block(
-    graph: RowGraph, flat: dict[Variable, Variable], data: Mapping[str, np.ndarray], block: int
+    graph: RowGraph, each: Variable, flat: dict[Variable, Variable], data: Mapping[str, np.ndarray], block: int
 ) -> Variable:
     """Σ weight · log_lik over one block, with its arrays as shared variables."""
     shared: dict[Variable, Variable] = {}
     for name, variable in [*graph.inputs.items(), (_POSITION, graph.position)]:
         shared[variable] = pytensor.shared(data[_key(name, 0)], name=_key(name, block), shape=variable.type.shape)
     weight = pytensor.shared(data[_key(_WEIGHT, 0)], name=_key(_WEIGHT, block), shape=(None,))
-    (log_lik,) = clone_replace([graph.log_lik], {**flat, **shared})
+    (log_lik,) = clone_replace([each], {**flat, **shared})
     return (weight * log_lik).sum()
 
 

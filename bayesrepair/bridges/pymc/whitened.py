@@ -23,7 +23,8 @@ from bayesrepair.numerics.covariance import covariance_factor, spread
 from bayesrepair.numerics.simd import kernel
 from bayesrepair.posterior import Draws
 
-_WORDS = 6  # of the record that nutpie hands to a density: addresses, and whether L is a diagonal
+_WORDS = 7  # of the record that nutpie hands to a density: addresses, and whether L is a diagonal
+_AT_ONCE = 4  # columns of L
 _typed: Any = intrinsic  # a function of the typing context as well, which callers leave out
 
 
@@ -133,10 +134,12 @@ def whitened_target(
 
 def _compiled(model: Any, whitening: Whitening, first: Callable[[Any], np.ndarray]) -> Any:
     """The model with a step before and after its machine code; nothing is compiled anew."""
-    arrays = [np.array(part, dtype=float, order="C") for part in (whitening.centre, whitening.factor, whitening.bend)]
+    parts = (whitening.centre, whitening.factor, whitening.bend, whitening.factor.T)
+    arrays = [np.array(part, dtype=float, order="C") for part in parts]
     density, drawn = _machine_code()
-    addresses = [model.compiled_logp_func.address, model.user_data.ctypes.data, *(part.ctypes.data for part in arrays)]
-    record = np.array([*addresses, whitening.is_diagonal], dtype=np.uint64)
+    *addresses, turned = (part.ctypes.data for part in arrays)
+    density_and_data = model.compiled_logp_func.address, model.user_data.ctypes.data
+    record = np.array([*density_and_data, *addresses, whitening.is_diagonal, turned], dtype=np.uint64)
     return replace(
         model,
         compiled_logp_func=density,
@@ -177,17 +180,23 @@ def _at(_typing: Any, address: Any) -> Any:
 
 @kernel
 def _theta(size: Any, z: Any, record: Any, out: Any) -> None:
-    """θ of z; the record has the addresses of density, its data, centre, L and b, and whether L is a diagonal."""
-    centre, factor = numba.carray(_at(record[2]), (size,)), numba.carray(_at(record[3]), (size, size))
+    """θ of z; the record: addresses of density, its data, centre, L and b; whether L is a diagonal; address of Lᵀ."""
+    centre, turned = numba.carray(_at(record[2]), (size,)), numba.carray(_at(record[6]), (size, size))
     bend, scale = numba.carray(_at(record[4]), (size,)), numba.carray(_at(record[3]), (size,))
     for i in range(size):
-        total = centre[i]
-        if record[5]:
-            total += scale[i] * z[i]
-        else:
-            for j in range(i + 1):
-                total += factor[i, j] * z[j]
-        out[i] = bend[i] * np.arcsinh(total / bend[i]) if bend[i] > 0 else total
+        out[i] = centre[i] + scale[i] * z[i] if record[5] else centre[i]
+    if not record[5]:
+        whole = size // _AT_ONCE * _AT_ONCE
+        for j in range(0, whole, _AT_ONCE):  # columns of L, so that nothing is summed up along the innermost loop
+            a, b, c, d = z[j], z[j + 1], z[j + 2], z[j + 3]
+            for i in range(j, size):
+                out[i] += turned[j, i] * a + turned[j + 1, i] * b + turned[j + 2, i] * c + turned[j + 3, i] * d
+        for j in range(whole, size):
+            for i in range(j, size):
+                out[i] += turned[j, i] * z[j]
+    for i in range(size):
+        if bend[i] > 0:
+            out[i] = bend[i] * np.arcsinh(out[i] / bend[i])
 
 
 @kernel
