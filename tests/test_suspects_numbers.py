@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytensor
+import pytensor.tensor as pt
 import pytest
 from scipy import stats
 from scipy.integrate import quad
@@ -13,6 +15,7 @@ from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
 import bayesrepair as br
+from bayesrepair.bridges.pymc.contaminated_normal import contaminated_normal
 from bayesrepair.bridges.pymc.extraction import row_graph
 from bayesrepair.bridges.pymc.fit import TrainablePyMCModel
 from bayesrepair.noise import with_source
@@ -154,6 +157,46 @@ def test_gradient_against_differences(name, trusted):
     up, down = np.split(value, 2)
     _, gradient = noisy.log_target_and_grad(theta, rows, weight)
     np.testing.assert_allclose(gradient[0], (up - down) / (2 * step), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [0, 2])
+@pytest.mark.parametrize("name", ["Normal", "LogNormal"])
+def test_what_is_sampled_in_one_pass_is_the_same_density(name, groups):
+    noisy, rows = bridged(CASES[name][0], groups=groups)
+    assert noisy.graph.sampled_log_lik is not None
+    if groups:
+        rows = with_source(rows, np.array([0, 1, 2, 0, 1, 2, 0, 1, 0]))
+    theta = at(noisy) + np.random.default_rng(4).normal(0, 0.3, (5, noisy.n_params))
+    weight = np.linspace(0.5, 1.5, len(rows))
+    arrays, position = noisy._arrays(rows, with_outcome=True)
+    noisy.sampler.compiled_for(len(rows))
+    sampled = noisy.sampler.gradient(arrays, position, weight)
+    value, gradient = sampled(theta)
+    # PyMC takes the logarithm of a scale 0.5 with the digits of a short float
+    np.testing.assert_allclose(value, noisy.log_prior(theta) + noisy.log_lik(theta, rows) @ weight, rtol=1e-9)
+    step = 1e-5
+    for j, unit in enumerate(np.eye(noisy.n_params)):
+        up, down = sampled(theta + step * unit)[0], sampled(theta - step * unit)[0]
+        np.testing.assert_allclose(gradient[:, j], (up - down) / (2 * step), rtol=1e-5, atol=1e-5)
+
+
+def test_only_normal_outcomes_without_trusted_records_are_sampled_in_one_pass():
+    for name, trusted in [("Normal", True), ("StudentT", False), ("Gamma", False), ("Poisson", False)]:
+        noisy, _ = bridged(CASES[name][0], trusted=trusted)
+        assert noisy.graph.sampled_log_lik is None
+
+
+@pytest.mark.parametrize("z", [0.0, -0.0, 1e-12, -3.0, 40.0, 1e6])
+def test_one_pass_near_the_mean_and_far_out(z):
+    of = pt.vector("z", shape=(1,))
+    value = contaminated_normal(of, RATE, TAIL, DISTANCE)
+    at_z, slope = pytensor.function([of], [value, pt.grad(value.sum(), of)], mode="NUMBA")(np.array([z]))
+    right, wrong = located(stats.norm, z, 0.0, 1.0)
+    np.testing.assert_allclose(at_z, np.log((1 - RATE) * right + RATE * wrong), rtol=1e-12)
+    step = 1e-6 * max(1.0, abs(z))
+    right, wrong = located(stats.norm, z + step * np.array([-1, 1]), 0.0, 1.0)
+    down, up = np.log((1 - RATE) * right + RATE * wrong)
+    np.testing.assert_allclose(slope, (up - down) / (2 * step), rtol=1e-4, atol=1e-5)
 
 
 def test_density_of_wrong_measurements_integrates_to_one():

@@ -100,7 +100,7 @@ def contaminated_normal(z: Any, rate: Any, share: Any, median: Any) -> Any:
     --------
     >>> z = pt.as_tensor(np.array([0.0, 8.0]))
     >>> contaminated_normal(z, 0.1, 0.0, 5.0).eval().round(2)
-    array([-1.02, -6.07])
+    array([-1.02, -5.82])
     """
     one_each: Any = pt.alloc(pt.as_tensor(rate, dtype="float64"), z.shape[0]) if np.ndim(rate) == 0 else rate
     inputs = [z, one_each, *(pt.as_tensor(x, dtype="float64") for x in (share, median))]

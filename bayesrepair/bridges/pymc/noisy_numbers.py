@@ -177,10 +177,9 @@ def _wrong(outcome: Numbers, noise: NumberNoise, values: NoiseValues, reported: 
 
 def _in_one_pass(outcome: Numbers, rate: Any, reported: Mapping[str, Any]) -> Any:
     """The log density of normal or log-normal measurements again, cheaper to sample."""
-    mixed = contaminated_normal(
-        outcome.deviation / outcome.scale, rate, reported["tail_share"], reported["error_distance"]
-    )
-    log_lik = mixed - pt.log(outcome.scale)
+    scale = outcome.scale.astype("float64")  # of a number such as 0.5 PyTensor makes a float of fewer digits
+    z = outcome.deviation / scale
+    log_lik = contaminated_normal(z, rate, reported["tail_share"], reported["error_distance"]) - pt.log(scale)
     return log_lik - pt.log(outcome.value) if outcome.on_log else log_lik
 
 
