@@ -94,7 +94,9 @@ class LabelNoise:
         q_cd = softmax_d(s_target sinh(v_cd)),  v_cd ~ N(0, 1).
 
     Of two classes one z says how far they are apart, +z for the first and −z for the second: two rates leave two values
-    to learn, and a third would be a ridge of the posterior along which chains crawl.
+    to learn, and a third would be a ridge of the posterior along which chains crawl. Of more classes s_class is √2
+    ``class_spread``, so that the logits of any two differ as those of two alone do, with the sd of 2 ``class_spread``
+    sinh(z).
 
     The hyperbolic sine of a normal variable (Johnson 1949, doi:10.1093/biomet/36.1-2.149) has most of its mass where
     all classes err alike, and tails for the one class that does not, or whose errors all go to one other; in z it is
@@ -116,7 +118,7 @@ class LabelNoise:
     level, level_sd : float
         Of the logit of twice the rate: a median of 9 %, and nine times of ten between 1 and 36 %.
     class_spread, target_spread : float
-        s_class and s_target.
+        s_class of two classes, and s_target.
     group_spread : float
         Scale of the prior of τ_group.
 
@@ -153,6 +155,10 @@ class LabelNoise:
             parts.append(NoisePart("target", (classes, classes - 1), Prior()))
         return tuple(parts)
 
+    def class_scale(self, classes: int) -> float:
+        """s_class."""
+        return self.class_spread * (1.0 if classes == 2 else 2**0.5)
+
     def rate_logit(self, values: Mapping[str, Any], classes: int, array: Any) -> Any:
         """Logit of twice the rate, by group and true class, (…, G + 1, K); an unknown group's is the last.
 
@@ -166,7 +172,7 @@ class LabelNoise:
         """
         by_class = values["level"] + array.zeros(classes)
         if "class" in values:
-            apart = self.class_spread * array.sinh(values["class"])
+            apart = self.class_scale(classes) * array.sinh(values["class"])
             by_class = by_class + (array.concatenate([apart, -apart], axis=-1) if classes == 2 else apart)
         if not self.groups:
             return by_class[..., None, :]

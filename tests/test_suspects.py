@@ -133,9 +133,9 @@ def by_name(model, theta):
 
 def matrix_by_hand(values, group, classes, groups):
     """T of one group, from the definition."""
-    apart = values["label_noise_class"]
-    apart = np.array([apart[0], -apart[0]]) if classes == 2 else apart
-    logit = values["label_noise_level"] + 0.15 * np.sinh(apart)
+    apart = 0.15 * np.sinh(values["label_noise_class"])
+    apart = np.array([apart[0], -apart[0]]) if classes == 2 else np.sqrt(2) * apart
+    logit = values["label_noise_level"] + apart
     if groups:
         effect = np.append(np.exp(values["label_noise_group_spread"]) * values["label_noise_group"], 0.0)
         logit = logit + effect[group]
@@ -147,6 +147,16 @@ def matrix_by_hand(values, group, classes, groups):
         for d, q in zip(others, share, strict=True):
             matrix[c, d] = rate[c] * q
     return matrix
+
+
+def test_any_two_classes_differ_alike_whatever_their_number():
+    noise, spread = LabelNoise(), []
+    for classes in (2, 3, 5):
+        z = np.random.default_rng(0).normal(size=(400_000, 1 if classes == 2 else classes))
+        logit = noise.rate_logit({"level": np.zeros((1, 1)), "class": z}, classes, np)[:, 0]
+        spread.append((logit[:, 0] - logit[:, 1]).std())
+    np.testing.assert_allclose(spread[1:], spread[0], rtol=0.02)
+    np.testing.assert_allclose(spread[0], 2 * 0.15 * np.sqrt((np.exp(2) - 1) / 2), rtol=0.02)  # of sinh(z)
 
 
 @pytest.mark.parametrize(("classes", "groups", "trusted"), [(2, 0, False), (2, 3, True), (3, 0, False), (3, 2, True)])

@@ -127,7 +127,7 @@ def test_the_prior_after_a_review_is_the_formula_and_both_backends_agree():
 def _probability(noise, values, g, c, d):
     """T_gcd from the values in their order: level, class, log spread, groups, targets."""
     effect = 0.0 if g == 2 else np.exp(values[4]) * values[5 + g]
-    rate = 0.5 * expit(values[0] + noise.class_spread * np.sinh(values[1 + c]) + effect)
+    rate = 0.5 * expit(values[0] + np.sqrt(2) * noise.class_spread * np.sinh(values[1 + c]) + effect)
     if c == d:
         return 1 - rate
     others = [k for k in range(3) if k != c]

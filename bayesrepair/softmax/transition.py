@@ -195,7 +195,7 @@ class LabelTransition:
         slope[:, :, level] = np.eye(K) if self.noise.mechanism == "class" else 1.0
         if "class" in self._where:
             values = where["class"]
-            slope[:, :, values] = self.noise.class_spread * self._apart * np.cosh(phi[values])
+            slope[:, :, values] = self.noise.class_scale(K) * self._apart * np.cosh(phi[values])
         if G:
             spread, group = where["group_spread"], where["group"]
             size = np.exp(phi[spread])
@@ -236,7 +236,9 @@ class LabelTransition:
         where = self._where
         if "class" in self._where:
             own = np.arange(self.size)[where["class"]]
-            total[own, own] += self.noise.class_spread * np.sinh(phi[own]) * (first.sum(axis=0) @ self._apart)
+            total[own, own] += (
+                self.noise.class_scale(self.classes) * np.sinh(phi[own]) * (first.sum(axis=0) @ self._apart)
+            )
         if self.noise.groups:
             spread = where["group_spread"].start
             group = where["group"]
