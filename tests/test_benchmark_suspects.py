@@ -163,14 +163,16 @@ def test_peers_of_the_last_table_are_not_measured_again(tmp_path, monkeypatch):
     assert lines == {"training loss": {"ap": 0.25}, "margin": {"ap": 0.5}}
 
 
-def test_lines_of_an_earlier_table_are_told():
+def test_the_code_of_each_line_is_told():
     line = {"data": "wine", "method": "ours", "code": "abc"}
-    assert verdict.origins(pd.DataFrame([line]), ["ours"]) == []
-    told = verdict.origins(
-        pd.DataFrame([line, line | {"code": None}, line | {"method": "margin", "code": None}]), ["ours"]
-    )
-    assert told == ["ours: 1 lines are those of an earlier table, by older code (wine)."]
-    assert verdict.origins(pd.DataFrame([{"data": "wine", "method": "ours"}]), ["ours"]) == told
+    some = [line, line | {"data": "pima"}, line | {"code": "def"}, line | {"code": None}]
+    told = verdict.origins(pd.DataFrame([*some, line | {"method": "margin", "code": None}]), ["ours"])
+    by_version = "2 of abc (wine, pima); 1 of an earlier table (wine); 1 of def (wine)"
+    assert told == [f"ours, lines by version of the code: {by_version}."]
+    before = [{"data": "wine", "method": "ours"}]
+    assert verdict.origins(pd.DataFrame(before), ["ours"]) == [
+        "ours, lines by version of the code: 1 of an earlier table (wine)."
+    ]
 
 
 def test_chains_that_disagree_or_take_long_are_told():

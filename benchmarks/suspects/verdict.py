@@ -222,14 +222,17 @@ def rules_of_sampling(table: pd.DataFrame, method: str) -> list[str]:
 
 
 def origins(frame: pd.DataFrame, methods: Sequence[str]) -> list[str]:
-    """Which lines of ours were taken from an earlier table: those that do not know by what code they were made."""
+    """By what code the lines of ours were made; those of an earlier table, by older code, do not know it."""
     code = frame["code"] if "code" in frame else pd.Series(None, index=frame.index, dtype=object)
     told = []
     for method in methods:
-        old = frame[(frame["method"] == method) & code.isna()]
-        if len(old):
-            names = ", ".join(name for name in DATA if name in set(old["data"]))
-            told.append(f"{method}: {len(old)} lines are those of an earlier table, by older code ({names}).")
+        own = frame[frame["method"] == method]
+        parts = []
+        for version, lines in own.groupby(code[own.index].fillna("an earlier table"), sort=True):
+            names = ", ".join(name for name in DATA if name in set(lines["data"]))
+            parts.append(f"{len(lines)} of {version} ({names})")
+        if parts:
+            told.append(f"{method}, lines by version of the code: {'; '.join(parts)}.")
     return told
 
 
