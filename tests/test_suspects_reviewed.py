@@ -185,3 +185,13 @@ def test_other_doors_take_what_stood_there_before():
         br.suspects_from_predictions(corrected, p, reviewed=[1, 2])
     with pytest.raises(DataError, match="class that stood there before"):
         br.LabelAuditor().fit(x, corrected, reviewed=[1, 2])
+
+
+def test_spreads_far_out_have_density_zero_and_no_warning():
+    transition = LabelTransition(LabelNoise(groups=2), 3)
+    phi = np.zeros((2, transition.size))
+    phi[1, 4] = 800.0  # log τ_group, after the level and three classes: its square is beyond float64
+    near, far = transition.log_prior(phi)
+    assert np.isfinite(near)
+    assert far == -np.inf
+    assert transition.prior_gradient(phi)[1, 4] == -np.inf

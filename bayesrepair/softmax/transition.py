@@ -100,7 +100,8 @@ class LabelTransition:
         for part in self.parts:
             value, prior = phi[:, self._where[part.name]], part.prior
             if prior.is_log:
-                total += (halfnorm.logpdf(np.exp(value), scale=prior.sd) + value).sum(axis=1)
+                with np.errstate(over="ignore"):  # a spread that far out has density zero
+                    total += (halfnorm.logpdf(np.exp(value), scale=prior.sd) + value).sum(axis=1)
             else:
                 total += norm.logpdf(value, prior.mean, prior.sd).sum(axis=1)
         return total
@@ -131,7 +132,8 @@ class LabelTransition:
         out = np.empty_like(phi)
         for part in self.parts:
             where = self._where[part.name]
-            out[:, where] = (spread if part.prior.is_log else normal)(phi[:, where], part.prior)
+            with np.errstate(over="ignore"):  # a spread that far out has density zero
+                out[:, where] = (spread if part.prior.is_log else normal)(phi[:, where], part.prior)
         return out
 
     def prior_draws(self, size: int, rng: np.random.Generator) -> np.ndarray:
