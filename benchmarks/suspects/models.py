@@ -93,7 +93,8 @@ def problem(base: Base, *, basis: str = "features", laplace: bool = False, learn
         scale = np.where(spread > 1e-9, spread, 1.0)
         x, x_test = (x - middle) / scale, (x_test - middle) / scale
     large = too_large(base) and not fourier
-    size = SIZES[basis] if fourier else SIZES[basis] / np.sqrt(x.shape[1]) if learned else None  # Σ f² = 1 of Fourier
+    width = 1.0 if fourier else np.sqrt(x.shape[1])  # the squares of Fourier features add up to one
+    size = SIZES[basis] / width if fourier or learned else None
     name = (cell.name, basis, str(laplace), str(size))
     if _LAST.name != name or _LAST.problem is None:
         made = _closed(cell, x, x_test) if large else _sampled(cell, x, x_test, size=size, laplace=laplace)

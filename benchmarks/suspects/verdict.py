@@ -222,7 +222,7 @@ def rules_of_sampling(table: pd.DataFrame, method: str) -> list[str]:
 
 
 def origins(frame: pd.DataFrame, methods: Sequence[str]) -> list[str]:
-    """By what code the lines of ours were made; those of an earlier table, by older code, do not know it."""
+    """By what code of edits and samplers (priors apart) lines of ours were made; an earlier table does not say."""
     code = frame["code"] if "code" in frame else pd.Series(None, index=frame.index, dtype=object)
     told = []
     for method in methods:

@@ -1,7 +1,7 @@
 """The density of standardised measurements of which a few are grossly wrong, and its slopes, in one pass over the rows.
 
 The same as the mixture of `bayesrepair.bridges.pymc.number_errors`, whose gradient PyTensor takes apart into dozens of
-sums. Here all parts come from one exponential and three divisions a row.
+sums. Here all parts come from one exponential a row.
 """
 
 from __future__ import annotations

@@ -71,9 +71,8 @@ class NoisyPyMCModel(TrainablePyMCModel):
     noise : Noise
     """
 
-    pace = Pace(
-        accept=0.9, tune=1 / 3, draws=1.0
-    )  # at .8 one draw in some hundreds diverges where few labels are wrong
+    # at .8 one draw in some hundreds diverges where few labels are wrong
+    pace = Pace(accept=0.9, tune=1 / 3, draws=1.0)
 
     def __init__(self, clean: TrainablePyMCModel, noise: Noise) -> None:
         graph, self.transition = self._noisy(clean.graph, noise)
